@@ -1,0 +1,1 @@
+"""The faces: the FHIR API, the command line."""

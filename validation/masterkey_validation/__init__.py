@@ -1,0 +1,1 @@
+"""The check catalogue, its two runners and the report."""
