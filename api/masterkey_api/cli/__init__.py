@@ -1,0 +1,134 @@
+"""`masterkey`: one executable, grouped by what a person wants to do.
+
+Commands are plain functions, registered below in one place. Heavy packages are imported inside them, so
+that `masterkey --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from masterkey_api.cli import maps, quality, research, road, server
+from masterkey_fhir.issue import MasterkeyError
+
+app = typer.Typer(
+    name="masterkey",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="From a hospital's export to FHIR R4 and OMOP CDM 5.4, with an account of every value.\n\n"
+    "Begin with: `masterkey synth OUT --patients 100`, then `masterkey load OUT`, "
+    "then `masterkey quality report`.",
+)
+
+
+@app.callback()
+def workspace(
+    data: str = typer.Option(
+        "./masterkey-data",
+        "--data",
+        envvar="MASTERKEY_DATA",
+        metavar="DIR",
+        help="The workspace; may stand before or after the command.",
+    ),
+) -> None:
+    """Global options."""
+    os.environ["MASTERKEY_DATA"] = data
+
+
+def _register() -> None:
+    for name, command in {
+        "init": road.init,
+        "synth": road.synth,
+        "load": road.load,
+        "explain": road.explain,
+        "validate": road.validate,
+        "view": research.view,
+        "project": research.project,
+        "serve": server.serve,
+    }.items():
+        app.command(name)(command)
+    for name, group in {
+        "map": maps.app,
+        "submissions": road.submissions,
+        "issues": road.issues,
+        "vocabulary": research.vocabulary,
+        "sql": research.sql,
+        "quality": quality.app,
+    }.items():
+        app.add_typer(group, name=name)
+
+
+_register()
+
+
+def data_first(arguments: Sequence[str]) -> list[str]:
+    """`--data DIR` moved to the front, wherever it stood before a bare `--`.
+
+    >>> data_first(["load", "x", "--data", "d"])
+    ['--data', 'd', 'load', 'x']
+    """
+    head: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--data":
+            head += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word.startswith("--data="):
+            head.append(word)
+        else:
+            rest.append(word)
+    return head + rest
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 errors stay open, 2 not trustworthy or not possible."""
+    words = data_first(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return int(app(words, standalone_mode=False) or 0)
+    except MasterkeyError as error:
+        for found in error.issues:
+            print(f"masterkey: {found}", file=sys.stderr)
+        return 2
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print("masterkey: stopped; nothing half-loaded was left, run the same command again", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last door: no traceback reaches a user, and no value either
+        return _usage_or_unexpected(error)
+
+
+def _usage_or_unexpected(error: Exception) -> int:
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # what click says about usage
+        print(f"masterkey: {error.format_message()}\nTry `masterkey --help`.", file=sys.stderr)
+        return 2
+    if isinstance(error, OSError):
+        place, what = error.filename or "the file system", error.strerror or type(error).__name__
+        print(f"masterkey: {place}: {what}. Check the path, its rights and the free space.", file=sys.stderr)
+        return 2
+    if os.environ.get("MASTERKEY_DEBUG"):
+        traceback.print_exception(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(last.filename)}:{last.lineno}"  # noqa: PTH119 - a name, not a path
+    print(
+        f"masterkey: unexpected {type(error).__name__} at {where}; the workspace is intact. "
+        "Please report this line; MASTERKEY_DEBUG=1 shows more on a machine where that is allowed.",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def script() -> None:
+    sys.exit(main())

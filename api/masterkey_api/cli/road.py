@@ -1,0 +1,160 @@
+"""Commands of the road: init, synth, load, explain, validate, submissions, issues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from masterkey_api.cli.shown import as_json, data_dir, issue_lines, progress, table
+
+submissions = typer.Typer(no_args_is_help=True, help="Deliveries and their balance.")
+issues = typer.Typer(no_args_is_help=True, help="What is open, at which site.")
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def init(
+    role: Annotated[
+        str, typer.Option(help="site: keeps identities; registry: never stores them.")
+    ] = "registry",
+) -> None:
+    """Make a workspace. Example: `masterkey init --role registry --data ./masterkey-data`"""
+    from masterkey_etl.workspace import Workspace
+
+    ws = Workspace.open(data_dir(), create=True, role=role)
+    print(f"workspace {ws.root} is ready, role {ws.role}. Its keys are in keys.json: back them up apart.")
+
+
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder to write; one folder per site inside.")],
+    patients: Annotated[int, typer.Option(min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    identifiers: Annotated[
+        int, typer.Option(min=0, help="Planted names and numbers, to prove that none is kept.")
+    ] = 0,
+) -> None:
+    """A synthetic rare-cancer cohort in the sites' real layouts, with a key of the dirt planted.
+
+    Example: `masterkey synth cohort --patients 1000 --seed 7`
+    """
+    from masterkey_etl import synth as cohort
+
+    report = cohort.synth(
+        out, patients=patients, seed=seed, plant_identifiers=identifiers, progress=progress("synth")
+    )
+    for line in report.lines():
+        print(line)
+
+
+def load(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders; a folder OUT/<site>/... tells the site.")
+    ],
+    site: Annotated[str | None, typer.Option(help="Site id, <country>_<site>.")] = None,
+    json: AsJson = False,
+) -> int:
+    """The whole road: file to FHIR to OMOP, with an account of every value.
+
+    Exit code 0: everything arrived; 1: errors stay open; 2: the balance is broken or nothing could be read.
+
+    Example: `masterkey load cohort` or `masterkey load export.csv --site jp_ncch`
+    """
+    from masterkey_etl import pipeline
+
+    report = pipeline.load(data_dir(), paths, site=site, progress=progress, waiting=_waiting)
+    if json:
+        as_json(report.as_dict())
+    else:
+        _show_load(report)
+    return report.exit_code
+
+
+def _waiting(holder: str, seconds: float) -> None:
+    typer.echo(
+        f"another masterkey is writing here ({holder}); waiting, {seconds:.0f} s so far. Ctrl-C is safe.",
+        err=True,
+    )
+
+
+def _show_load(report: object) -> None:
+    from masterkey_etl.pipeline import LoadReport
+
+    assert isinstance(report, LoadReport)
+    for line in report.lines():
+        print(line)
+    if report.issues:
+        print("\nissues")
+        issue_lines(report.issues)
+    print(f"\n{report.next_step()}")
+
+
+def explain(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="`Condition/<id>`, `person:12`, `measurement:77`, or `file.csv:12` (row of a delivery)."
+        ),
+    ],
+    site: Annotated[str | None, typer.Option()] = None,
+    json: AsJson = False,
+) -> int:
+    """A CDM row or resource back to file, row, column and map line; a source row forward to what it became.
+
+    Example: `masterkey explain condition_occurrence:1`
+    """
+    from masterkey_etl import explain as explaining
+
+    told = explaining.explain(data_dir(), what, site=site)
+    if json:
+        as_json(told.as_dict())
+    else:
+        print("\n".join(told.lines()))
+    return 0
+
+
+def validate(
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    json: Annotated[bool, typer.Option("--json", help="One OperationOutcome a line.")] = False,
+) -> int:
+    """Judge resources (JSON, NDJSON, Bundles) by the base rules of R4. Exit code 1 when there are errors.
+
+    Example: `masterkey validate bundle.json`
+    """
+    from masterkey_api.cli.judge import judge_files
+
+    return judge_files(paths, json)
+
+
+@submissions.command("list")
+def submissions_list(json: AsJson = False) -> None:
+    """Every delivery with its counts. Example: `masterkey submissions list`"""
+    from masterkey_etl import pipeline
+
+    rows = pipeline.submissions(data_dir())
+    if json:
+        return as_json(rows)
+    table(
+        ["id", "site", "file", "received", "state", "rows", "values", "stored"],
+        [list(r.values())[:8] for r in rows],
+    )
+    return None
+
+
+@issues.command("list")
+def issues_list(
+    state: Annotated[str, typer.Option(help="open | closed | all")] = "open",
+    site: Annotated[str | None, typer.Option()] = None,
+    json: AsJson = False,
+) -> None:
+    """Issues by kind, with the first place and the remedy. Example: `masterkey issues list --site jp_ncch`"""
+    from masterkey_etl import pipeline
+
+    found = pipeline.recorded_issues(data_dir(), state=state, site=site)
+    if json:
+        return as_json(
+            [i.as_outcome() | {"site": i.place.site, "record": i.record, "count": i.count} for i in found]
+        )
+    print(f"{len(found):,} {state} issues")
+    issue_lines(found, limit=200)
+    return None
