@@ -1,0 +1,5 @@
+"""`python -m masterkey_api` is `masterkey`."""
+
+from masterkey_api.cli import script
+
+script()
