@@ -1,0 +1,9 @@
+"""Search: what a query means, as conditions on the tables of the store.
+
+Offered now: `_id`, `_lastUpdated`, `identifier`, `patient`, `subject`. Everything else is refused by name
+(rule R17: a parameter that is silently ignored gives a wrong answer).
+"""
+
+from masterkey_fhir.search.parameters import SearchError, conditions, offered, split
+
+__all__ = ["SearchError", "conditions", "offered", "split"]

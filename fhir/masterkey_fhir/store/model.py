@@ -1,0 +1,142 @@
+"""The values that the repository takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from masterkey_fhir.issue import Issue, MasterkeyError
+
+
+class StoreError(MasterkeyError):
+    """The repository can't go on: busy, full, not writable, damaged or newer than this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a resource version was made from; one row of table provenance.
+
+    `rows` count like a spreadsheet (the header is row 1), `block` is the block of the map.
+    """
+
+    submission: int
+    file: str
+    rows: tuple[int, ...]
+    map_version: str
+    block: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of a resource. `text` is what was sent; `served()` has id and meta of this version."""
+
+    site: str
+    type: str
+    id: str
+    version: int
+    last_updated: str  # FHIR instant in UTC, milliseconds
+    deleted: bool
+    text: bytes
+
+    @property
+    def etag(self) -> str:
+        return f'W/"{self.version}"'  # http://hl7.org/fhir/R4/http.html#versioning
+
+    def served(self) -> bytes:
+        """The text with `meta.versionId` and `meta.lastUpdated`; every other byte as it was sent."""
+        from masterkey_fhir.store.text import with_meta
+
+        return with_meta(self.text, self.version, self.last_updated)
+
+    def resource(self) -> dict[str, Any]:
+        """The parsed text, numbers with a fraction as Decimal."""
+        from masterkey_fhir.store.text import parse
+
+        return parse(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the outbox: a version was written. A resource that moved to another patient has two."""
+
+    seq: int
+    site: str
+    type: str
+    id: str
+    version: int
+    deleted: bool
+    patient: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of matches in the order of ids; `next` is the last id when more follow."""
+
+    entries: list[Stored]
+    total: int
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one resource: `status` is created, updated, unchanged or deleted."""
+
+    status: str
+    type: str
+    id: str
+    version: int
+    last_updated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A delivery as the journal knows it; `received` is an instant, `counts` whatever the load counted."""
+
+    id: int
+    site: str
+    file: str
+    sha256: str
+    bytes: int
+    received: str
+    state: str
+    rows: int
+    values_read: int
+    resources: int
+    map_version: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """`n` values of one source column that ended as `status` for `reason`."""
+
+    submission: int
+    column: str
+    status: str
+    reason: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalIssue:
+    """An Issue with its history: opened by one submission, closed by another or still open."""
+
+    issue: Issue
+    file: str
+    state: str
+    opened_by: int
+    closed_by: int | None
+
+
+def instant(milliseconds: int) -> str:
+    """`2026-11-25T03:54:26.123Z` (http://hl7.org/fhir/R4/datatypes.html#instant)."""
+    at = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+def milliseconds(at: datetime) -> int:
+    """Milliseconds since 1970; a time without zone is read as UTC."""
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return int(at.timestamp() * 1000)

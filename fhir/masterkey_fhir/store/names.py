@@ -1,0 +1,68 @@
+"""Small integers for words, allocated inside the write transaction, deterministic on every database."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Table, func, insert, select
+
+from masterkey_fhir.store import schema
+
+
+class Names:
+    """word -> integer per table of words; new words get max + 1. Lives as long as one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+        self._known: dict[str, dict[str, int]] = {}
+
+    def site(self, name: str) -> int:
+        return self._key(schema.site, name)
+
+    def type(self, name: str) -> int:
+        return self._key(schema.resource_type, name)
+
+    def term(self, name: str) -> int:
+        return self._key(schema.term, name)
+
+    def system(self, uri: str) -> int:
+        """0 for no system."""
+        return self._key(schema.system, uri) if uri else 0
+
+    def _key(self, table: Table, name: str) -> int:
+        known = self._known.setdefault(table.name, {})
+        found = known.get(name)
+        if found is None:
+            found = known[name] = self._find(table, name) or self._add(table, name)
+        return found
+
+    def _find(self, table: Table, name: str) -> int | None:
+        return self._db.scalar(select(table.c.key).where(table.c.name == name))
+
+    def _add(self, table: Table, name: str) -> int:
+        key = (self._db.scalar(select(func.max(table.c.key))) or 0) + 1
+        self._db.execute(insert(table).values(key=key, name=name))
+        return key
+
+
+class Counters:
+    """Running numbers kept in table `counter`: read once, written back once at the end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+        rows = connection.execute(select(schema.counter.c.name, schema.counter.c.value))
+        self._start: dict[str, int] = {str(name): int(value) for name, value in rows}
+        self._now = dict(self._start)
+
+    def next(self, name: str) -> int:
+        value = self._now[name] = self._now.get(name, 0) + 1
+        return value
+
+    def save(self) -> None:
+        for name, value in sorted(self._now.items()):
+            self._save(name, value)
+
+    def _save(self, name: str, value: int) -> None:
+        c = schema.counter
+        if name not in self._start:
+            self._db.execute(insert(c).values(name=name, value=value))
+        elif self._start[name] != value:
+            self._db.execute(c.update().where(c.c.name == name).values(value=value))
