@@ -1,0 +1,216 @@
+"""The ledger: what became of every value of a delivery. Read = mapped + absent + set aside + not carried over.
+
+A cell is one row x one column. Only exceptions are entered, which costs a few per cent; the rest of a column
+that a map covers is `mapped` (or `translated`). The balance is proved against a count that shares no code with
+the reader.
+
+Who enters what:
+  reader   rows(n) for every row that can be mapped; `absent` (declared nulls) and `rejected` cells
+  map      covered(...) and set_aside(...) once, statically; then `unmapped`, `rejected`, `set_aside` cells
+  close    compares, derives the rest, and names the columns whose values nobody accounts for
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from masterkey_etl.record import Record
+from masterkey_fhir.issue import Issue, Place, issue
+
+if TYPE_CHECKING:
+    from masterkey_etl.source_model import SourceModel
+
+Status = Literal["mapped", "translated", "absent", "set_aside", "unmapped", "rejected"]
+STATUSES: tuple[Status, ...] = ("mapped", "translated", "absent", "set_aside", "unmapped", "rejected")
+SURPLUS = "(beyond the header)"
+_KEPT_LINES: frozenset[str] = frozenset(("unmapped", "rejected"))
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """`n` cells of `column` (a column id, or the header of a column no model knows) have this status."""
+
+    column: str
+    status: str
+    reason: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndependentCount:
+    """What the csv module alone counts in a file: `rows` below the header, `columns` in the header, and
+    `surplus` fields beyond it. Each row has one value per column of the header, present or not."""
+
+    rows: int
+    columns: int
+    surplus: int = 0
+
+    @property
+    def values(self) -> int:
+        return self.rows * self.columns + self.surplus
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One single value that was not carried over. `value` only where the column can't hold personal data."""
+
+    row: int
+    column: str
+    status: str
+    reason: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The account of one delivery. Column indexes are positions of the source model."""
+
+    model: SourceModel
+    place: Place = field(default_factory=Place)
+    file_columns: frozenset[int] | None = None  # positions present in the file; None = all
+    extra: tuple[str, ...] = ()  # headers present in the file and not in the model
+    lines: list[Line] = field(default_factory=list)
+    _rows: int = 0
+    _refused_rows: Counter[str] = field(default_factory=Counter)
+    _surplus: int = 0
+    _cells: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    _covered: dict[int, Status] = field(default_factory=dict)
+    _aside: dict[int, str] = field(default_factory=dict)
+
+    # -- the reader -----------------------------------------------------------------------------------
+
+    def rows(self, n: int) -> None:
+        """`n` more rows were handed on as Records (each once, whole)."""
+        self._rows += n
+
+    def refused_rows(self, reason: str, n: int = 1, surplus: int = 0) -> None:
+        """`n` more rows are kept out as a whole; `surplus` fields stood beyond the header."""
+        self._refused_rows[reason] += n
+        self._surplus += surplus
+
+    # -- the map --------------------------------------------------------------------------------------
+
+    def covered(self, columns: Iterable[int], status: Status = "mapped") -> None:
+        """The map has a use for these columns: their cells are `status` unless entered otherwise."""
+        for column in columns:
+            self._covered.setdefault(column, status)
+
+    def set_aside(self, columns: Iterable[int], reason: str) -> None:
+        """The map sets these columns aside, with its written reason."""
+        self._aside.update(dict.fromkeys(columns, reason))
+
+    # -- both -----------------------------------------------------------------------------------------
+
+    def exceptions(
+        self, column: int, status: str, reason: str, n: int = 1, *, row: int = 0, value: str | None = None
+    ) -> None:
+        """`n` cells of `column` have `status` for `reason`. A single line is kept for lost values.
+
+        `value` is kept only for columns without personal data.
+        """
+        self._cells[column, status, reason] += n
+        if status in _KEPT_LINES and row:
+            c = self.model.columns[column]
+            self.lines.append(Line(row, c.id, status, reason, value if c.personal == "none" else None))
+
+    def cells(self, record: Record, column: int) -> int:
+        """How many cells of this record's column are still open: its rows less those the reader entered."""
+        return (len(record.rows) or 1) - record.accounted.get(column, 0)
+
+    # -- closing --------------------------------------------------------------------------------------
+
+    def close(self, independent: IndependentCount) -> tuple[list[LedgerRow], list[Issue]]:
+        """The lines per column, status and reason; etl.silent-loss (fatal) for what does not balance."""
+        rows: list[LedgerRow] = []
+        issues: list[Issue] = []
+        for column in range(len(self.model.columns)):
+            if self.file_columns is None or column in self.file_columns:
+                self._close_column(column, rows, issues)
+        rows += self._close_extra()
+        issues += self._compare(independent)
+        return rows, issues
+
+    @property
+    def values_read(self) -> int:
+        """Cells the reader saw."""
+        width = len(self.model.columns) if self.file_columns is None else len(self.file_columns)
+        return (self._rows + self._refused_rows.total()) * (width + len(self.extra)) + self._surplus
+
+    @property
+    def rows_read(self) -> int:
+        return self._rows + self._refused_rows.total()
+
+    def _close_column(self, column: int, rows: list[LedgerRow], issues: list[Issue]) -> None:
+        name = self.model.columns[column].id
+        entered = {(s, r): n for (c, s, r), n in self._cells.items() if c == column}
+        rest = self._rows - sum(entered.values())
+        at = Place(self.place.site, self.place.file, None, name)
+        if rest < 0:
+            issues.append(issue("etl.ledger-overdrawn", at, rows=self._rows, entered=self._rows - rest))
+        if rest > 0:
+            status, reason = self._default(column)
+            if status is None:
+                issues.append(issue("etl.silent-loss", at, column=name, lost=rest, rows=self._rows))
+            else:
+                entered[status, reason] = entered.get((status, reason), 0) + rest
+        for reason, n in self._refused_rows.items():
+            entered["rejected", reason] = entered.get(("rejected", reason), 0) + n
+        rows += [LedgerRow(name, s, r, n) for (s, r), n in sorted(entered.items())]
+
+    def _default(self, column: int) -> tuple[Status | None, str]:
+        if column in self._covered:
+            return self._covered[column], ""
+        if column in self._aside:
+            return "set_aside", self._aside[column]
+        return None, ""
+
+    def _close_extra(self) -> list[LedgerRow]:
+        n = self.rows_read
+        rows = [LedgerRow(h, "rejected", "the source model does not know this column", n) for h in self.extra]
+        if self._surplus:
+            rows.append(
+                LedgerRow(SURPLUS, "rejected", "the row has more fields than the header", self._surplus)
+            )
+        return [r for r in rows if r.n]
+
+    def _compare(self, independent: IndependentCount) -> list[Issue]:
+        if (independent.rows, independent.values) == (self.rows_read, self.values_read):
+            return []
+        found = issue(
+            "etl.silent-loss-count",
+            self.place,
+            rows=self.rows_read,
+            read=self.values_read,
+            counted_rows=independent.rows,
+            counted=independent.values,
+        )
+        return [found]
+
+
+def balance(rows: Iterable[LedgerRow]) -> Mapping[str, int]:
+    """Cells per status: the line a summary prints. Their sum is the number of values read."""
+    totals: dict[str, int] = dict.fromkeys(STATUSES, 0)
+    for row in rows:
+        totals[row.status] += row.n
+    return totals
+
+
+def write_lines(lines: Iterable[Line], path: Path) -> int:
+    """Keep single lost values as Parquet (row, column, status, reason, value). Returns how many."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kept = list(lines)
+    schema = pa.schema(
+        [("row", pa.int64()), *((n, pa.string()) for n in ("column", "status", "reason", "value"))]
+    )
+    table = pa.table({name: [getattr(line, name) for line in kept] for name in schema.names}, schema=schema)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)
+    return len(kept)
