@@ -1,6 +1,6 @@
 """Receive: keep the original bytes, compressed and encrypted under a key of that submission.
 
-A kept file is `MK1\\n`, one line of JSON (how to open it, no secrets in clear), then chunks of AES-256-GCM over a
+A kept file is `MK1\\n`, one line of JSON (how to open it, no secrets in clear), then AES-256-GCM chunks over a
 gzip stream. Each chunk's nonce is a random prefix, its number and a last-chunk mark, and the header is
 authenticated with it: chunks can't be reordered, dropped or cut off (the STREAM construction,
 https://eprint.iacr.org/2015/189). Memory is one chunk, whatever the size of the file.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from masterkey_etl.files import WorkspaceError, read_issue, replacing, sync_folder
+from masterkey_etl.files import WorkspaceError, read_issue, replacing, sync_folder, write_issue
 from masterkey_etl.keys import Key, SiteKeys
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import Place, issue
@@ -95,12 +95,12 @@ def keep(
 ) -> Delivery:
     """Like `receive`, from an open stream (a request body)."""
     folder = workspace.root / "kept" / keys.site
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_folder(folder)
     staged = folder / f"incoming-{secrets.token_hex(8)}.mk"
     digest, size = hashlib.sha256(), 0
     try:
         with replacing(staged) as out, _Sealed(out, keys.current("kept")) as sealed:
-            while chunk := stream.read(CHUNK):
+            while chunk := _read(stream, Place(keys.site, name)):
                 digest.update(chunk)
                 size += len(chunk)
                 sealed.write(chunk)
@@ -113,6 +113,20 @@ def keep(
         staged.unlink(missing_ok=True)
     sha = digest.hexdigest()
     return Delivery(keys.site, name, sha, size, kept, sha == latest_sha256, keys, workspace.scratch)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise WorkspaceError(write_issue(error, folder)) from None
+
+
+def _read(stream: BinaryIO, place: Place) -> bytes:
+    try:
+        return stream.read(CHUNK)
+    except OSError as error:
+        raise WorkspaceError(read_issue(error, Path(place.file), place)) from None
 
 
 def _rename(source: Path, target: Path) -> None:
@@ -185,7 +199,7 @@ def open_kept(path: Path, keys: SiteKeys) -> BinaryIO:
     except OSError as error:
         raise WorkspaceError(read_issue(error, path, Place(keys.site, path.name))) from None
     raw: BinaryIO = io.BufferedReader(_Opened(stream, path, keys), CHUNK)
-    return io.BufferedReader(_Whole(gzip.GzipFile(fileobj=raw, mode="rb"), path, keys.site), CHUNK)
+    return io.BufferedReader(_Whole(raw, path, keys.site), CHUNK)
 
 
 class _Opened(io.RawIOBase):
@@ -231,8 +245,9 @@ class _Opened(io.RawIOBase):
 class _Whole(io.RawIOBase):
     """The unpacked bytes; a damaged gzip stream is an Issue too."""
 
-    def __init__(self, unpacked: gzip.GzipFile, path: Path, site: str) -> None:
-        self._unpacked, self._place = unpacked, Place(site, path.name)
+    def __init__(self, packed: BinaryIO, path: Path, site: str) -> None:
+        self._packed, self._place = packed, Place(site, path.name)
+        self._unpacked = gzip.GzipFile(fileobj=packed, mode="rb")
 
     def readable(self) -> bool:
         return True
@@ -247,10 +262,8 @@ class _Whole(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        source = self._unpacked.fileobj
         self._unpacked.close()
-        if source is not None:
-            source.close()
+        self._packed.close()
         super().close()
 
 
