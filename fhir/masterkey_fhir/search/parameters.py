@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, false, not_, or_, select
 
@@ -61,7 +62,7 @@ def _condition(type: str, name: str, value: str, zone: tzinfo) -> Condition:
     return or_(*(_MEANING[plain](p, name, zone) for p in parts))
 
 
-def _error(rule: str, name: str, **facts: str) -> SearchError:
+def _error(rule: str, name: str, **facts: Any) -> SearchError:
     shown = name if re.fullmatch(r"[\w:.\-]{1,64}", name) else "?"
     return SearchError(issue(rule, Place(), parameter=shown, **facts))
 

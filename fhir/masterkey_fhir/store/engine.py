@@ -222,7 +222,5 @@ def _as_issue(engine: Engine, error: DatabaseError) -> StoreError:
     if rule is None and not isinstance(error, OperationalError):
         raise error
     place = Place(file=Path(engine.url.database or "").name)
-    facts: dict[str, str | int] = (
-        {"holder": "another writer", "seconds": 0} if rule == "fhir.store-busy" else {}
-    )
+    facts: dict[str, Any] = {"holder": "another writer", "seconds": 0} if rule == "fhir.store-busy" else {}
     return StoreError(issue(rule or "fhir.store-unavailable", place, **facts))

@@ -28,7 +28,7 @@ class JournalWriter:
     _counters: Counters
 
     def begin_submission(self, site: str, file: str, sha256: str, bytes: int, map_version: str = "") -> int:
-        """The number of this delivery; bytes equal to the site's latest of that name are that one (A, B, A: 3)."""
+        """The number of this delivery; bytes equal to the site's latest of that name are that one."""
         latest = self._latest(site, file)
         if latest and latest.sha256 == sha256:
             return int(latest.id)

@@ -6,13 +6,23 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from masterkey_fhir.store import schema
 
+Known = dict[tuple[str, str], int]  # (table, word) -> integer
+
 
 class Names:
-    """word -> integer per table of words; new words get max + 1. Lives as long as one transaction."""
+    """word -> integer per table of words; new words get max + 1. Lives as long as one transaction.
 
-    def __init__(self, connection: Connection) -> None:
+    `committed` is what earlier transactions of this process found: words never change, so it may be shared.
+    """
+
+    def __init__(self, connection: Connection, committed: Known) -> None:
         self._db = connection
-        self._known: dict[str, dict[str, int]] = {}
+        self._committed = committed
+        self._known = dict(committed)
+
+    def save(self) -> None:
+        """After the commit: share what was found."""
+        self._committed.update(self._known)
 
     def site(self, name: str) -> int:
         return self._key(schema.site, name)
@@ -28,10 +38,9 @@ class Names:
         return self._key(schema.system, uri) if uri else 0
 
     def _key(self, table: Table, name: str) -> int:
-        known = self._known.setdefault(table.name, {})
-        found = known.get(name)
+        found = self._known.get((table.name, name))
         if found is None:
-            found = known[name] = self._find(table, name) or self._add(table, name)
+            found = self._known[table.name, name] = self._find(table, name) or self._add(table, name)
         return found
 
     def _find(self, table: Table, name: str) -> int | None:

@@ -113,7 +113,7 @@ class Reader:
             .group_by(t.c.name)
             .order_by(t.c.name)
         )
-        return dict(self._rows(query))
+        return {str(name): int(n) for name, n in self._rows(query)}
 
     def source(self, site: str, type: str, id: str, version: int) -> Source | None:
         """What a version was made from; None when it came through the API."""

@@ -23,6 +23,7 @@ from masterkey_fhir.store.model import (
     Submission,
     milliseconds,
 )
+from masterkey_fhir.store.names import Known
 from masterkey_fhir.store.read import Reader
 from masterkey_fhir.store.writer import Writer
 
@@ -46,6 +47,7 @@ class Repository:
         self._lease = Lease(engine)
         self._clock = clock
         self._new_id = new_id
+        self._words: Known = {}
 
     @classmethod
     def open(
@@ -80,9 +82,11 @@ class Repository:
         once a second by `on_wait(holder, seconds)`, then StoreError (fhir.store-busy).
         """
         with database_errors(self._engine), self._lease.writing(holder, on_wait, wait) as connection:
-            writer = Writer(connection, milliseconds(self._clock()), agent, request, self._new_id)
+            now = milliseconds(self._clock())
+            writer = Writer(connection, now, agent, request, self._new_id, self._words)
             yield writer
-            writer.close()
+            writer.before_commit()
+        writer.after_commit()
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:

@@ -13,7 +13,7 @@ from masterkey_fhir.store import schema
 from masterkey_fhir.store.draft import Draft, draft
 from masterkey_fhir.store.journal import JournalWriter
 from masterkey_fhir.store.model import Source, Stored, Written, instant
-from masterkey_fhir.store.names import Counters, Names
+from masterkey_fhir.store.names import Counters, Known, Names
 from masterkey_fhir.store.read import Reader
 from masterkey_fhir.store.text import same_content, unpacked, with_id
 
@@ -59,13 +59,20 @@ class Writer(JournalWriter):
     """
 
     def __init__(
-        self, connection: Connection, now: int, agent: str, request: str, new_id: Callable[[], str]
+        self,
+        connection: Connection,
+        now: int,
+        agent: str,
+        request: str,
+        new_id: Callable[[], str],
+        words: Known,
     ) -> None:
         self._db = connection
         self._now = now
+        self.last_updated = instant(now)
         self._request = request
         self._new_id = new_id
-        self._names = Names(connection)
+        self._names = Names(connection, words)
         self._counters = Counters(connection)
         self._agent = self._names.term(agent)
         self._sql = _Statements(connection.dialect)
@@ -110,7 +117,7 @@ class Writer(JournalWriter):
         self._version(batch, slot, state, b"", b"", True)
         self._announce(batch, slot, state, None, "D")
         self._send(batch)
-        return Written("deleted", type, id, state.version, instant(self._now))
+        return Written("deleted", type, id, state.version, self.last_updated)
 
     def write(self, site: str, drafts: Sequence[Draft]) -> list[Written]:
         """Write drafts in order; what became of each, in order."""
@@ -121,9 +128,12 @@ class Writer(JournalWriter):
         self._send(batch)
         return written
 
-    def close(self) -> None:
-        """Write the counters back; called once, before the commit."""
+    def before_commit(self) -> None:
+        """Write the running numbers back; called once."""
         self._counters.save()
+
+    def after_commit(self) -> None:
+        self._names.save()
 
     # --- one resource -----------------------------------------------------------------------------------
 
@@ -146,7 +156,7 @@ class Writer(JournalWriter):
         batch.versions.append((state.seq, batch.site, state.key, 1, self._now, 0, d.body))
         self._index(batch, slot, state, d)
         self._announce(batch, slot, state, d.patient, "C")
-        return Written("created", d.type, d.id, 1, instant(self._now))
+        return Written("created", d.type, d.id, 1, self.last_updated)
 
     def _update(self, batch: _Batch, slot: tuple[int, str], state: _State, d: Draft) -> Written:
         """The next version; one after a deletion revives the resource and counts as created (rule R8)."""
@@ -156,7 +166,7 @@ class Writer(JournalWriter):
         if before not in (None, d.patient):
             self._announce(batch, slot, state, before, "")
         self._announce(batch, slot, state, d.patient, "U")
-        return Written("created" if revived else "updated", d.type, d.id, state.version, instant(self._now))
+        return Written("created" if revived else "updated", d.type, d.id, state.version, self.last_updated)
 
     def _version(
         self,
