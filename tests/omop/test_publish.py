@@ -226,7 +226,7 @@ def test_a_full_disk_is_an_issue(tmp_path: Path) -> None:
 def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "cdm").write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(PublishError, match="disk refused"):
-        publish(tmp_path / "cdm", 1)
+        publish(tmp_path / "cdm" / "below", 1)
 
 
 def test_a_damaged_file_is_an_issue(tmp_path: Path) -> None:
