@@ -1,0 +1,293 @@
+"""Objects: which members a type has, must have and may have, decided once per shape.
+
+A *shape* is the tuple of keys of a JSON object, in order. Unknown members, missing ones and doubled choices
+depend on the shape alone, so they are decided when a shape is first met; afterwards a shape is a ready tuple
+of checkers, one per value (the recipe of docs/performance.md). A shape with a fault is never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import cache
+from itertools import zip_longest
+from operator import call
+from re import compile as pattern
+from typing import Any, NamedTuple
+
+from masterkey_fhir.check import values
+from masterkey_fhir.check.findings import Check, Finding, finding, prefixed
+from masterkey_fhir.check.primitives import primitive
+from masterkey_fhir.definitions import Element, TypeDef, resource_types, types, value_set_codes
+from masterkey_fhir.json import json_kind
+
+MOST_SHAPES = 1000  # per type: a sender has few, an attacker many
+_NAMEABLE = pattern(r"_?[A-Za-z]{1,40}")
+_ANYTHING = Check(lambda value: True, lambda value: iter(()))
+
+
+class Member(NamedTuple):
+    """One JSON name of an element: `valueQuantity` of `value[x]`, `_status` of `status`."""
+
+    json: str
+    element: Element
+    type: str
+    is_sibling: bool  # carries id and extensions of a primitive: http://hl7.org/fhir/R4/json.html#primitive
+
+    @property
+    def path(self) -> str:
+        return "." + self.element.name.removesuffix("[x]")
+
+
+class ObjectCheck:
+    """The checker of one complex type, backbone or resource."""
+
+    def __init__(self, definition: TypeDef) -> None:
+        self.definition = definition
+        self.members = _members(definition)
+        self.required = [e for e in definition.elements.values() if e.min > 0]
+        self.choices = [e for e in definition.elements.values() if e.is_choice]
+        self.shapes: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        self.check = Check(self._fast(), self.explain)
+
+    def _fast(self) -> Any:
+        shapes, learn = self.shapes, self._learn
+
+        def ok(value: Any) -> bool:
+            try:
+                return all(map(call, shapes[tuple(value)], value.values()))
+            except KeyError:
+                return learn(value)
+            except (TypeError, AttributeError):  # a checker met another kind of value: explain() will tell
+                return False
+
+        return ok
+
+    def _learn(self, value: Any) -> bool:
+        if value.__class__ is not dict:
+            return False
+        keys = tuple(value)
+        if not keys or any(self.shape_findings(keys)) or self.paired(keys):
+            return False
+        checks = tuple(self.check_of(key, keys).ok for key in keys)
+        if len(self.shapes) < MOST_SHAPES:
+            self.shapes[keys] = checks
+        try:
+            return all(map(call, checks, value.values()))
+        except (TypeError, AttributeError):
+            return False
+
+    def explain(self, value: Any) -> Iterator[Finding]:
+        """Every finding below this object, its own shape first, then its members in order."""
+        if not isinstance(value, dict):
+            yield _no_object(value)
+        elif not value:
+            yield finding("fhir.empty", what="object")
+        else:
+            keys = tuple(value)
+            yield from self.shape_findings(keys)
+            for key, item in value.items():
+                if member := self.members.get(key):
+                    yield from prefixed(member.path, self.check_of(key, keys).findings(item))
+            for key in self.paired(keys):
+                yield from prefixed(self.members[key].path, _pair_findings(value[key], value["_" + key]))
+
+    def check_of(self, key: str, keys: tuple[str, ...]) -> Check:
+        member = self.members[key]
+        return member_check(member, key.removeprefix("_") in self.paired(keys))
+
+    def paired(self, keys: tuple[str, ...]) -> list[str]:
+        """Primitive arrays that stand beside their `_` array, item by item."""
+        return [k for k in keys if "_" + k in keys and k in self.members and self.members[k].element.is_list]
+
+    # --- what the keys alone decide ---
+
+    def shape_findings(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
+        yield from self._unknown(keys)
+        yield from self._missing(keys)
+        yield from self._doubled(keys)
+        if keys == ("id",) and self.definition.kind != "resource":  # ele-1: a value or children
+            yield finding("fhir.empty", what="object")
+
+    def _unknown(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
+        for number, key in enumerate(keys, 1):
+            member = self.members.get(key)
+            if member is None:
+                yield self._no_member(str(key), number)
+            elif member.element.max == 0:
+                yield finding("fhir.too-many", member.path, max=0, found=1)
+
+    def _no_member(self, key: str, number: int) -> Finding:
+        choice = next((e for e in self.choices if _is_type_of(e, key.removeprefix("_"))), None)
+        if choice is not None:
+            allowed = ", ".join(choice.types) if len(choice.types) <= 12 else "see the standard"
+            stem = choice.name.removesuffix("[x]")
+            return finding("fhir.choice-type", "." + stem, name=stem, found=key, allowed=allowed)
+        named = _NAMEABLE.fullmatch(key) is not None
+        near = get_close_matches(key, [*self.members, *self.definition.elements], n=1, cutoff=0.5)
+        return finding(
+            "fhir.unknown-element",
+            f".{key}" if named and not key.startswith("_") else "",
+            name=key if named else f"member {number}",
+            type=self.definition.name,
+            near=near[0] if near else "(none)",
+        )
+
+    def _missing(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
+        present = {m.element.name for k in keys if (m := self.members.get(k))}
+        for element in self.required:
+            if element.name not in present:
+                name = element.name.removesuffix("[x]")
+                yield finding("fhir.required", "." + name, name=name, type=self.definition.name)
+
+    def _doubled(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
+        for element in self.choices:
+            typed = [n for n in element.json_names() if n in keys or "_" + n in keys]
+            if len(typed) > 1:
+                stem = element.name.removesuffix("[x]")
+                yield finding("fhir.choice", "." + stem, name=stem, found=", ".join(typed))
+
+
+def _members(definition: TypeDef) -> dict[str, Member]:
+    found: dict[str, Member] = {}
+    for element in definition.elements.values():
+        for name, kind in element.json_names().items():
+            found[name] = Member(name, element, kind, False)
+            if _has_sibling(definition, element, kind):
+                found["_" + name] = Member("_" + name, element, kind, True)
+    if definition.kind == "resource":
+        found["resourceType"] = Member("resourceType", _RESOURCE_TYPE, "", False)
+    return found
+
+
+_RESOURCE_TYPE = Element("resourceType", ("",), 0, 1, False)
+
+
+def _has_sibling(definition: TypeDef, element: Element, kind: str) -> bool:
+    """Not Element.id, Extension.url and xhtml: in XML they are attributes, or markup."""
+    if types()[kind].kind != "primitive-type" or kind == "xhtml":
+        return False
+    attribute = element.name == "id" and definition.kind != "resource"
+    return not (attribute or (definition.name == "Extension" and element.name == "url"))
+
+
+def _is_type_of(choice: Element, key: str) -> bool:
+    """`valueFoo` with Foo a type of R4, though not one of this choice."""
+    rest = key.removeprefix(choice.name.removesuffix("[x]"))
+    return rest != key and (rest in types() or rest[:1].lower() + rest[1:] in types())
+
+
+def _no_object(value: Any) -> Finding:
+    if value is None:
+        return finding("fhir.null")
+    if isinstance(value, list):
+        return finding("fhir.not-array")
+    return finding("fhir.json-type", expected="object", found=json_kind(value))
+
+
+def _pair_findings(items: Any, siblings: Any) -> Iterator[Finding]:
+    """Both arrays have one length, and null stands only where the other side has content."""
+    if not (isinstance(items, list) and isinstance(siblings, list)):
+        return
+    if len(items) != len(siblings):
+        yield finding("fhir.sibling-length", values=len(items), siblings=len(siblings))
+    for index, (item, sibling) in enumerate(zip_longest(items, siblings)):
+        if item is None and sibling is None:
+            yield finding("fhir.null", f"[{index}]")
+
+
+# --- the checker of one member ---
+
+
+@cache
+def member_check(member: Member, is_paired: bool) -> Check:
+    if not member.type:
+        return _ANYTHING
+    item = object_check("Element") if member.is_sibling else value_check(member.element, member.type)
+    if not member.element.is_list:
+        return item
+    return values.many(values.or_null(item) if is_paired else item, member.element.max)
+
+
+def value_check(element: Element, kind: str) -> Check:
+    """One value of an element: its type, then what this element demands of it."""
+    if types()[kind].kind == "primitive-type":
+        base = primitive(kind)
+    elif kind == "Quantity" and "SimpleQuantity" in element.profiles:
+        base = simple_quantity()
+    else:
+        base = resource_check() if kind == "Resource" else object_check(kind)
+    return _reference(element, kind, _binding(element, kind, base))
+
+
+def _reference(element: Element, kind: str, base: Check) -> Check:
+    return values.reference(base, frozenset(element.targets)) if kind == "Reference" else base
+
+
+def _binding(element: Element, kind: str, base: Check) -> Check:
+    strength, url = element.binding or ("", "")
+    codes = value_set_codes(url) if strength == "required" else None
+    build = {"code": values.bound_code, "CodeableConcept": values.bound_concept}.get(kind)
+    return build(base, codes, url) if codes and build else base
+
+
+@cache
+def object_check(name: str) -> Check:
+    return ObjectCheck(types()[name]).check
+
+
+@cache
+def simple_quantity() -> Check:
+    """Quantity without comparator (http://hl7.org/fhir/R4/datatypes.html#SimpleQuantity)."""
+    quantity = types()["Quantity"]
+    comparator = replace(quantity.elements["comparator"], max=0)
+    return ObjectCheck(replace(quantity, elements={**quantity.elements, "comparator": comparator})).check
+
+
+# --- resources: http://hl7.org/fhir/R4/resource.html ---
+
+
+class _ByType(dict[Any, Any]):
+    """resourceType -> fast check; filled when a type is first met."""
+
+    def __missing__(self, name: Any) -> Any:
+        if name not in resource_types():
+            raise KeyError(name)
+        self[name] = object_check(name).ok
+        return self[name]
+
+
+@cache
+def resource_check() -> Check:
+    """Any resource: at the top, in `contained`, `Bundle.entry.resource`, `Parameters.parameter.resource`."""
+    by_type: Mapping[Any, Any] = _ByType()
+
+    def ok(value: Any) -> bool:
+        try:
+            check = by_type[value["resourceType"]]
+        except (KeyError, TypeError):
+            return False
+        return bool(check(value))
+
+    return Check(ok, _explain_resource)
+
+
+def _explain_resource(value: Any) -> Iterator[Finding]:
+    if not isinstance(value, dict):
+        yield _no_object(value)
+    elif "resourceType" not in value:
+        yield finding("fhir.resource-type-missing")
+    elif (name := value["resourceType"]) in _names():
+        yield from object_check(name).explain(value)
+    else:
+        yield finding("fhir.resource-type", near=_near(name))
+
+
+def _names() -> list[str]:
+    return sorted(resource_types())
+
+
+def _near(name: Any) -> str:
+    near = get_close_matches(name, _names(), n=1, cutoff=0.5) if isinstance(name, str) else []
+    return near[0] if near else "(none)"
