@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from masterkey_fhir.json import dumps
 from masterkey_fhir.store.model import Source
-from masterkey_fhir.store.text import dumps, packed, without_version
+from masterkey_fhir.store.text import packed, without_version
 
 
 @dataclass(slots=True)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from masterkey_fhir.issue import Issue, MasterkeyError
+from masterkey_fhir.json import loads
+from masterkey_fhir.store.text import with_meta
 
 
 class StoreError(MasterkeyError):
@@ -46,15 +48,11 @@ class Stored:
 
     def served(self) -> bytes:
         """The text with `meta.versionId` and `meta.lastUpdated`; every other byte as it was sent."""
-        from masterkey_fhir.store.text import with_meta
-
         return with_meta(self.text, self.version, self.last_updated)
 
     def resource(self) -> dict[str, Any]:
         """The parsed text, numbers with a fraction as Decimal."""
-        from masterkey_fhir.store.text import parse
-
-        return parse(self.text)
+        return loads(self.text)
 
 
 @dataclass(frozen=True, slots=True)
