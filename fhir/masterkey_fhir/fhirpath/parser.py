@@ -27,6 +27,7 @@ from masterkey_fhir.fhirpath.tree import (
     TypeTest,
     Unary,
     Variable,
+    children,
 )
 
 # Section 6.8, from the weakest to the strongest binary operator; `is` and `as` stand between | and +.
@@ -47,6 +48,7 @@ _RESERVED = frozenset({"and", "or", "xor", "implies", "div", "mod", "true", "fal
 _VARIABLES = frozenset({"this", "index", "total"})
 _CALENDAR = re.compile(r"(?:year|month|week|day|hour|minute|second|millisecond)s?")
 _DEEPEST = 80  # nested brackets; keeps the recursion well inside Python's limit
+_DEEPEST_TREE = 150
 _LONGEST = 20_000  # tokens
 _MOST_DIGITS = 1_000
 
@@ -57,7 +59,20 @@ def parse(text: str) -> Tree:
 
     Raises FhirPathError (kind "syntax") with the offset and what was expected there.
     """
-    return _Parser(text).whole()
+    tree = _Parser(text).whole()
+    if _depth(tree) > _DEEPEST_TREE:
+        raise syntax(0, f"an expression of at most {_DEEPEST_TREE} steps in a row", "more")
+    return tree
+
+
+def _depth(tree: Node) -> int:
+    """Without recursion: every later walk over the tree may then recurse."""
+    deepest, waiting = 0, [(tree, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        waiting.extend((child, depth + 1) for child in children(node))
+    return deepest
 
 
 class _Parser:

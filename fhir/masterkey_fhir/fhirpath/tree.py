@@ -113,3 +113,19 @@ class TypeTest(Node):
 
 
 Tree: TypeAlias = Node
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes directly below, in the order of the text."""
+    match node:
+        case Member(of=of):
+            return (of,)
+        case Call(of=of, args=args):
+            return args if of is None else (of, *args)
+        case Index(of=of, index=index):
+            return (of, index)
+        case Unary(operand=operand) | TypeTest(operand=operand):
+            return (operand,)
+        case Binary(left=left, right=right):
+            return (left, right)
+    return ()
