@@ -101,12 +101,16 @@ def _escape(text: str, target: str) -> str | None:
 def _unescape(text: str, target: str) -> str | None:
     if target == "html":
         return html.unescape(text)
-    if target != "json":
-        return None
-    try:
-        return str(json.loads(f'"{text}"', strict=False))
-    except ValueError:
-        return None
+    return _JSON_ESCAPE.sub(_unescaped, text) if target == "json" else None
+
+
+_JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"\\/bfnrt]))")
+_JSON_SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code, short = found.groups()
+    return chr(int(code, 16)) if code else _JSON_SHORT.get(short, short)
 
 
 def _to_chars(call: Invocation) -> Code:
