@@ -141,6 +141,10 @@ class Ledger:
         return (self._rows + self._refused_rows.total()) * (width + len(self.extra)) + self._surplus
 
     @property
+    def rows_refused(self) -> int:
+        return self._refused_rows.total()
+
+    @property
     def rows_read(self) -> int:
         return self._rows + self._refused_rows.total()
 

@@ -1,0 +1,325 @@
+"""Read delimited text: bytes to Records, streaming, tolerant; deviations are Issues, cells are accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from masterkey_etl.header import HeaderMatch, header_key
+from masterkey_etl.ledger import Ledger
+from masterkey_etl.readers import limits
+from masterkey_etl.readers.cells import Batch, Cells, fit
+from masterkey_etl.readers.collapse import CleanRow, Collapse
+from masterkey_etl.readers.notes import Notes
+from masterkey_etl.readers.rows import REFUSED, Row, Rows
+from masterkey_etl.readers.runs import scattered
+from masterkey_etl.readers.text import Encoding, choose_encoding
+from masterkey_etl.record import Record
+from masterkey_etl.source_model import SourceModel
+from masterkey_etl.values import this_year
+from masterkey_fhir.issue import Issue, Place
+
+
+class Readable(Protocol):
+    """What can be read: `masterkey_etl.receive.Delivery`, or `LocalFile`."""
+
+    @property
+    def scratch(self) -> Path | None: ...
+    def open(self) -> BinaryIO: ...
+    def pseudonym(self, *key: str) -> str: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """`rows` below the header and `values` (rows x columns, and fields beyond the header); `refused` rows."""
+
+    rows: int = 0
+    values: int = 0
+    refused: int = 0
+    records: int = 0
+
+
+class Reading:
+    """One pass over a delivery: iterate it once for the Records.
+
+    `issues` grows meanwhile; `take_issues()` hands out what came since the last call. After the last Record
+    `counts` and `ledger` are complete. `encoding` and `header` are known from the start.
+    """
+
+    def __init__(
+        self,
+        source: Readable,
+        model: SourceModel,
+        place: Place | None = None,
+        *,
+        year_limit: int | None = None,
+    ) -> None:
+        self.model, self.place = model, place or Place()
+        self.notes = Notes(self.place)
+        self.ledger = Ledger(model, self.place)
+        self.counts = Counts()
+        self._source = source
+        self._year_limit = year_limit or this_year() + 1
+        self.encoding = self._encoding()
+        self.header, self._header_row, self._first = self._find_header()
+        self._told = 0
+
+    @property
+    def issues(self) -> list[Issue]:
+        return self.notes.issues
+
+    def take_issues(self) -> list[Issue]:
+        """Hand out and forget the Issues so far: keeps memory flat on long files."""
+        taken, self.notes.issues = self.notes.issues, []
+        return taken
+
+    def __iter__(self) -> Iterator[Record]:
+        for record in self._records():
+            self.counts.records += 1
+            yield record
+        self.notes.finish()
+        self.counts.rows, self.counts.values = self.ledger.rows_read, self.ledger.values_read
+        self.counts.refused = self.ledger.rows_refused
+
+    # -- encoding and header --------------------------------------------------------------------------
+
+    def _encoding(self) -> Encoding:
+        wanted = [header_key(c.header) for c in self.model.columns]
+
+        def fits(text: str) -> bool:
+            head = header_key("".join(text.splitlines(keepends=True)[: limits.HEADER_ROWS]))
+            return 2 * sum(key in head for key in wanted) >= len(wanted)
+
+        chosen = choose_encoding(self._source.open, self.model.encoding, fits)
+        if chosen.exact and chosen.name not in self.model.encoding[:1]:
+            self.notes.tell("etl.encoding-other", used=chosen.name, expected=self.model.encoding[0])
+        if not chosen.exact:
+            tried = ", ".join(self.model.encoding)
+            self.notes.tell("etl.encoding-mixed", used=chosen.name, tried=tried)
+        return chosen
+
+    def _rows(self) -> Rows:
+        return Rows(self._source.open(), self.encoding.name, self.model.delimiter)
+
+    def _find_header(self) -> tuple[HeaderMatch, int, list[Row]]:
+        """The header, its index among the first rows, and the rows looked at."""
+        first = list(islice(self._rows(), limits.HEADER_ROWS))
+        matches = [self.model.match(row.fields, self.notes.at(row.number)) for row in first]
+        found = next((i for i, m in enumerate(matches) if m.plausible), 0)
+        if not first:
+            self.notes.tell("etl.empty-file")
+            match = HeaderMatch((None,) * len(self.model.columns), (), 0, ())
+        else:
+            match = matches[found]
+        self.notes.issues.extend(match.issues)
+        if found:
+            self.notes.tell("etl.lines-before-header", first[found].number, rows=found)
+        self.ledger.file_columns = frozenset(i for i, p in enumerate(match.positions) if p is not None)
+        self.ledger.extra = tuple(_extra_name(match, i) for i in match.extra)
+        return match, found, first
+
+    # -- rows -----------------------------------------------------------------------------------------
+
+    def _records(self) -> Iterator[Record]:
+        if not self.header.plausible:
+            self._refuse_all("the header is not that of this source")
+            return
+        rows = self._body()
+        sample = list(islice(rows, limits.BATCH))
+        if not sample and self.header.width:
+            self.notes.tell("etl.only-header")
+        if self._shifted(sample):
+            self._refuse_all("the header is shifted against the values")
+            return
+        collapse = Collapse(self.model, self.ledger, self.notes, self._source.pseudonym, self._source.scratch)
+        yield from collapse.records(self._clean(chain(sample, rows)), self._scattered())
+
+    def _body(self) -> Iterator[Row]:
+        """The rows below the header."""
+        rows = self._rows()
+        for _ in range(self._header_row + 1):
+            next(rows, None)
+        yield from rows
+        if rows.blank:
+            self.notes.tell("etl.blank-lines", rows=rows.blank)
+
+    def _scattered(self) -> dict[int, int] | None:
+        """Keys in several places. Reads the file once more, keys only."""
+        if not self.model.key:
+            return {}
+        places = self._key_places()
+        width = self.header.width
+        keys = (tuple(row.fields[p] for p in places) for row in self._quiet() if len(row.fields) == width)
+        return scattered(keys, self._source.scratch)
+
+    def _quiet(self) -> Iterator[Row]:
+        rows = self._rows()
+        return islice(rows, self._header_row + 1, None)
+
+    def _key_places(self) -> list[int]:
+        return [p for i in self.model.key_positions if (p := self.header.positions[i]) is not None]
+
+    def _refuse_all(self, reason: str) -> None:
+        width = self.header.width
+        for row in self._quiet():
+            self.ledger.refused_rows(reason, 1, max(0, len(row.fields) - width))
+
+    def _shifted(self, sample: Sequence[Row]) -> bool:
+        """Tell a header that stands one column beside its values."""
+        offset = shift_of(self.model, self.header, sample)
+        if offset:
+            self.notes.tell("etl.header-shifted", self._first[self._header_row].number, columns=offset)
+        return bool(offset)
+
+    # -- cleaning -------------------------------------------------------------------------------------
+
+    def _clean(self, rows: Iterator[Row]) -> Iterator[CleanRow]:
+        cells = Cells(self.model, self.ledger, self.notes, self._year_limit)
+        present = sorted(self.ledger.file_columns or ())
+        good = self._whole(rows)
+        while batch := list(islice(good, limits.BATCH)):
+            yield from self._clean_batch(batch, cells, present)
+        cells.finish()
+
+    def _clean_batch(self, rows: list[Row], cells: Cells, present: list[int]) -> Iterator[CleanRow]:
+        by_file = list(zip(*(row.fields for row in rows), strict=True))
+        blank = ("",) * len(rows)
+        columns: list[Sequence[str]] = [blank if p is None else by_file[p] for p in self.header.positions]
+        batch = Batch([row.number for row in rows], partial(self._record_of, rows), columns)
+        self.ledger.rows(len(rows))
+        cells.clean(batch, present)
+        values = zip(*batch.columns, strict=True)
+        if not batch.filled:
+            return zip(batch.numbers, values, _NOTHING * len(rows), strict=True)
+        filled = [tuple(batch.filled.get(i, ())) for i in range(len(rows))]
+        return zip(batch.numbers, values, filled, strict=True)
+
+    def _record_of(self, rows: list[Row], index: int) -> str:
+        fields = rows[index].fields
+        if not self.model.key:
+            return self._source.pseudonym(str(rows[index].number))
+        return self._source.pseudonym(*(fields[p] for p in self._key_places()))
+
+    def _whole(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Rows that can be mapped; the others are refused whole, told and counted."""
+        width, header = self.header.width, list(self.header.names)
+        check_key = self._key_checker()
+        for row in rows:
+            fields = row.fields
+            clean = len(fields) == width and not row.broken and not row.values
+            if (clean and check_key(fields) and fields != header) or self._keep(
+                row, width, header, check_key
+            ):
+                yield row
+
+    def _keep(self, row: Row, width: int, header: list[str], check_key: Callable[[list[str]], bool]) -> bool:
+        """Tell what is wrong with a row; True when it can go on all the same."""
+        if row.fields == header:
+            return self._refuse(row, "etl.header-repeated", "the header again", width)
+        if row.broken == "line":
+            return self._refuse(row, "etl.line-too-long", "the line is too long", width)
+        if len(row.fields) != width:
+            rule = "etl.open-quote" if row.broken else "etl.truncated" if row.unended else "etl.row-width"
+            return self._refuse(row, rule, "the row has another number of fields than the header", width)
+        if row.broken:
+            self.notes.tell("etl.stray-quote", row.number)
+        if not check_key(row.fields):
+            return self._refuse(row, "etl.key-missing", "the row has no key", width)
+        self._refused_values(row)
+        return True
+
+    def _refuse(self, row: Row, rule: str, reason: str, width: int) -> bool:
+        keys = ", ".join(self.model.key)
+        self.notes.tell(rule, row.number, found=len(row.fields), expected=width, key=keys)
+        self.ledger.refused_rows(reason, 1, max(0, len(row.fields) - width))
+        return False
+
+    def _key_checker(self) -> Callable[[list[str]], bool]:
+        """Whether a row's key is complete and readable."""
+        wanted = [
+            (self.header.positions[i], self.model.nulls[i] | {REFUSED}) for i in self.model.key_positions
+        ]
+        places = [(p, nulls) for p, nulls in wanted if p is not None]
+        if len(places) < len(wanted):
+            return lambda _: False
+        if len(places) == 1:
+            (place, nulls), *_ = places
+            return lambda fields: fields[place] not in nulls
+        return lambda fields: all(fields[p] not in nulls for p, nulls in places)
+
+    def _refused_values(self, row: Row) -> None:
+        """Values that were refused while splitting: NUL, undecodable bytes, too long."""
+        by_place = {p: i for i, p in enumerate(self.header.positions) if p is not None}
+        for place, problem in row.values:
+            if place in by_place:
+                i = by_place[place]
+                self.ledger.exceptions(i, "rejected", _REFUSALS[problem], row=row.number)
+                self.notes.tell(f"etl.value-{problem}", row.number, self.model.columns[i].id)
+
+
+_NOTHING: tuple[tuple[int, ...], ...] = ((),)
+_REFUSALS = {"nul": "it holds a NUL", "bytes": "it holds undecodable bytes", "long": "it is too long"}
+
+
+def shift_of(model: SourceModel, header: HeaderMatch, sample: Sequence[Row]) -> int:
+    """By how many columns the values stand beside their header (1, -1), 0 when they don't.
+
+    The rows may be one field longer or shorter than the header; what decides is that the values of typed columns
+    convert when moved by one and do not where they stand.
+    """
+    rows = [row.fields for row in sample if not row.broken]
+    widths = {len(fields) for fields in rows}
+    if len(rows) < 2 or len(widths) != 1 or abs(widths.pop() - header.width) > 1:
+        return 0
+    here = _fit_at(model, header, rows, 0)
+    best = max((1, -1), key=lambda offset: _fit_at(model, header, rows, offset))
+    return best if here < 0.5 and _fit_at(model, header, rows, best) > 0.8 else 0
+
+
+def _fit_at(model: SourceModel, header: HeaderMatch, rows: Sequence[Sequence[str]], offset: int) -> float:
+    width = len(rows[0])
+    columns = {
+        i: [fields[p + offset] for fields in rows]
+        for i, p in enumerate(header.positions)
+        if p is not None and 0 <= p + offset < width
+    }
+    return fit(model, columns)
+
+
+def _extra_name(match: HeaderMatch, position: int) -> str:
+    """The header of a column no model knows, safe for the ledger: by number when the row may be no header."""
+    from masterkey_etl.header import show
+
+    return show(match.names[position]) if match.plausible else f"column {position + 1}"
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file read where it lies, outside of any workspace (inspection, map tests)."""
+
+    path: Path
+    scratch: Path | None = None
+
+    def open(self) -> BinaryIO:
+        return self.path.open("rb")
+
+    def pseudonym(self, *key: str) -> str:
+        """Stable within this process only."""
+        return f"{hash(key) & 0xFFFFFFFFFFFF:012x}"
+
+
+def read(
+    source: Readable, model: SourceModel, place: Place | None = None, *, year_limit: int | None = None
+) -> Reading:
+    """Read a delivery with its source model. Iterate the result for Records; see `Reading`.
+
+    `year_limit`: the last year a date may have (default: next year); later ones are refused.
+    """
+    return Reading(source, model, place, year_limit=year_limit)
+
+
+__all__ = ["Counts", "LocalFile", "Readable", "Reading", "read", "shift_of"]
