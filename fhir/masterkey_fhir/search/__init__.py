@@ -4,6 +4,8 @@ Offered now: `_id`, `_lastUpdated`, `identifier`, `patient`, `subject`. Everythi
 (rule R17: a parameter that is silently ignored gives a wrong answer).
 """
 
+from masterkey_fhir.search.paging import Tokens
 from masterkey_fhir.search.parameters import SearchError, conditions, offered, split
+from masterkey_fhir.search.query import Query, pairs, read_query
 
-__all__ = ["SearchError", "conditions", "offered", "split"]
+__all__ = ["Query", "SearchError", "Tokens", "conditions", "offered", "pairs", "read_query", "split"]

@@ -102,7 +102,7 @@ def _patient(value: str, _name: str, _zone: tzinfo) -> Condition:
 
 
 def _last_updated(value: str, name: str, zone: tzinfo) -> Condition:
-    prefix, text = prefixed(value)
+    prefix, text = prefixed(value.replace(" ", "+"))  # an unencoded plus of an offset arrives as a space
     try:
         start, end = bounds(text, zone)
     except ValueError:

@@ -71,7 +71,7 @@ class Writer(JournalWriter):
         self._now = now
         self.last_updated = instant(now)
         self._request = request
-        self._new_id = new_id
+        self.new_id = new_id
         self._names = Names(connection, words)
         self._counters = Counters(connection)
         self._agent = self._names.term(agent)
@@ -99,7 +99,7 @@ class Writer(JournalWriter):
         self, site: str, resource: dict[str, Any], *, text: bytes | None = None, source: Source | None = None
     ) -> Stored:
         """Store under an id of the server; an id in the body is ignored (http://hl7.org/fhir/R4/http.html#create)."""
-        id_ = self._new_id()
+        id_ = self.new_id()
         sent = with_id(text, id_) if text is not None else None
         self.write(site, [draft({**resource, "id": id_}, sent, source)])
         stored = self.reader.read(site, resource["resourceType"], id_)
