@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
-from itertools import zip_longest
 from operator import call
 from re import compile as pattern
 from typing import Any, NamedTuple
@@ -43,8 +42,9 @@ class Member(NamedTuple):
 class ObjectCheck:
     """The checker of one complex type, backbone or resource."""
 
-    def __init__(self, definition: TypeDef) -> None:
+    def __init__(self, definition: TypeDef, *, may_be_id_only: bool = False) -> None:
         self.definition = definition
+        self.may_be_id_only = may_be_id_only or definition.kind == "resource"
         self.members = _members(definition)
         self.required = [e for e in definition.elements.values() if e.min > 0]
         self.choices = [e for e in definition.elements.values() if e.is_choice]
@@ -95,7 +95,8 @@ class ObjectCheck:
 
     def check_of(self, key: str, keys: tuple[str, ...]) -> Check:
         member = self.members[key]
-        return member_check(member, key.removeprefix("_") in self.paired(keys))
+        other = key.removeprefix("_") if member.is_sibling else "_" + key
+        return member_check(member, other in keys)
 
     def paired(self, keys: tuple[str, ...]) -> list[str]:
         """Primitive arrays that stand beside their `_` array, item by item."""
@@ -107,7 +108,7 @@ class ObjectCheck:
         yield from self._unknown(keys)
         yield from self._missing(keys)
         yield from self._doubled(keys)
-        if keys == ("id",) and self.definition.kind != "resource":  # ele-1: a value or children
+        if keys == ("id",) and not self.may_be_id_only:  # ele-1: a value or children
             yield finding("fhir.empty", what="object")
 
     def _unknown(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
@@ -192,22 +193,28 @@ def _pair_findings(items: Any, siblings: Any) -> Iterator[Finding]:
         return
     if len(items) != len(siblings):
         yield finding("fhir.sibling-length", values=len(items), siblings=len(siblings))
-    for index, (item, sibling) in enumerate(zip_longest(items, siblings)):
+    for index, (item, sibling) in enumerate(zip(items, siblings, strict=False)):
         if item is None and sibling is None:
             yield finding("fhir.null", f"[{index}]")
+        elif item is None and sibling.__class__ is dict and tuple(sibling) == ("id",):  # ele-1
+            yield finding("fhir.empty", f"[{index}]", what="object")
 
 
 # --- the checker of one member ---
 
 
 @cache
-def member_check(member: Member, is_paired: bool) -> Check:
+def member_check(member: Member, has_counterpart: bool) -> Check:
+    """`has_counterpart`: both `given` and `_given` are there, so each may leave gaps for the other."""
     if not member.type:
         return _ANYTHING
-    item = object_check("Element") if member.is_sibling else value_check(member.element, member.type)
+    if member.is_sibling:
+        item = beside_a_value() if has_counterpart else object_check("Element")
+    else:
+        item = value_check(member.element, member.type)
     if not member.element.is_list:
         return item
-    return values.many(values.or_null(item) if is_paired else item, member.element.max)
+    return values.many(values.or_null(item) if has_counterpart else item, member.element.max)
 
 
 def value_check(element: Element, kind: str) -> Check:
@@ -235,6 +242,12 @@ def _binding(element: Element, kind: str, base: Check) -> Check:
 @cache
 def object_check(name: str) -> Check:
     return ObjectCheck(types()[name]).check
+
+
+@cache
+def beside_a_value() -> Check:
+    """The `_` object of a primitive that has its value: an id alone is enough there."""
+    return ObjectCheck(types()["Element"], may_be_id_only=True).check
 
 
 @cache
