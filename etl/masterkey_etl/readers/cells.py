@@ -1,6 +1,6 @@
 """What cells mean: nulls, typed values, code/label pairs.
 
-Works on whole columns of a batch, so that a cell costs about as much as one set operation; only what was never
+Works on whole columns of a batch, so that a cell costs about as much as one set operation; only what was not
 seen before is looked at.
 """
 
@@ -27,8 +27,8 @@ Check = Callable[[str], str | None]
 class Batch:
     """Rows of full width, by column of the model.
 
-    `filled[row index]` lists code columns whose cell the ledger already has (absent or rejected) although a text
-    from their label stands there.
+    `filled[row index]` lists code columns whose cell the ledger already has (absent or rejected) although a
+    text from their label stands there.
     """
 
     numbers: list[int]
@@ -131,7 +131,7 @@ def check_of(column: Column, year_limit: int) -> Check | None:
 
 
 def fit(model: SourceModel, columns: Mapping[int, Sequence[str]]) -> float:
-    """Share of the non-null values of typed columns (dates, numbers, code lists) that convert; 1.0 if none."""
+    """Share of the non-null values of typed columns (dates, numbers, code lists) that convert."""
     seen: Counter[bool] = Counter()
     for i, texts in columns.items():
         c = model.columns[i]

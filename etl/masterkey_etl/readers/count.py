@@ -1,7 +1,7 @@
 """The independent count: what the csv module alone finds in a file.
 
-Shares no code with the reader but its limits and the spelling of headers; a difference between the two is a loss
-that nobody noticed.
+Shares no code with the reader but its limits and the spelling of headers; a difference between the two is a
+loss that nobody noticed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from masterkey_etl.source_model import SourceModel
 def count_values(stream: BinaryIO, model: SourceModel, encoding: str | None = None) -> IndependentCount:
     """Count rows below the header, columns of the header, and fields beyond it. Memory is one row."""
     csv.field_size_limit(2 * limits.LINE * limits.ROW_LINES)
-    buffered: io.BufferedReader[Any] = io.BufferedReader(stream, 1 << 20)  # type: ignore[type-var]
+    buffered: io.BufferedReader[Any] = io.BufferedReader(stream, 1 << 20)
     name = encoding or _guess(buffered, model)
     text = io.TextIOWrapper(buffered, name, errors="replace", newline="")
     widths = _split(iter(lambda: text.readline(limits.LINE), ""), model.delimiter)

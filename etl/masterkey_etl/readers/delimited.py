@@ -1,4 +1,4 @@
-"""Read delimited text: bytes to Records, streaming, tolerant; deviations are Issues, cells are accounted for."""
+"""Read delimited text: bytes to Records, streaming; deviations are Issues, cells are accounted for."""
 
 from __future__ import annotations
 
@@ -46,36 +46,27 @@ class Counts:
 class Reading:
     """One pass over a delivery: iterate it once for the Records.
 
-    `issues` grows meanwhile; `take_issues()` hands out what came since the last call. After the last Record
-    `counts` and `ledger` are complete. `encoding` and `header` are known from the start.
+    Issues go to `tell` as they are found; without one they gather in `issues`. After the last Record `counts`
+    and `ledger` are complete. `encoding` and `header` are known from the start.
     """
 
     def __init__(
         self,
         source: Readable,
         model: SourceModel,
-        place: Place | None = None,
+        ledger: Ledger,
+        tell: Callable[[Issue], None] | None = None,
         *,
         year_limit: int | None = None,
     ) -> None:
-        self.model, self.place = model, place or Place()
-        self.notes = Notes(self.place)
-        self.ledger = Ledger(model, self.place)
+        self.model, self.ledger = model, ledger
+        self.issues: list[Issue] = []
+        self.notes = Notes(ledger.place, tell or self.issues.append)
         self.counts = Counts()
         self._source = source
         self._year_limit = year_limit or this_year() + 1
         self.encoding = self._encoding()
         self.header, self._header_row, self._first = self._find_header()
-        self._told = 0
-
-    @property
-    def issues(self) -> list[Issue]:
-        return self.notes.issues
-
-    def take_issues(self) -> list[Issue]:
-        """Hand out and forget the Issues so far: keeps memory flat on long files."""
-        taken, self.notes.issues = self.notes.issues, []
-        return taken
 
     def __iter__(self) -> Iterator[Record]:
         for record in self._records():
@@ -115,7 +106,8 @@ class Reading:
             match = HeaderMatch((None,) * len(self.model.columns), (), 0, ())
         else:
             match = matches[found]
-        self.notes.issues.extend(match.issues)
+        for found_issue in match.issues:
+            self.notes.add(found_issue)
         if found:
             self.notes.tell("etl.lines-before-header", first[found].number, rows=found)
         self.ledger.file_columns = frozenset(i for i, p in enumerate(match.positions) if p is not None)
@@ -268,8 +260,8 @@ _REFUSALS = {"nul": "it holds a NUL", "bytes": "it holds undecodable bytes", "lo
 def shift_of(model: SourceModel, header: HeaderMatch, sample: Sequence[Row]) -> int:
     """By how many columns the values stand beside their header (1, -1), 0 when they don't.
 
-    The rows may be one field longer or shorter than the header; what decides is that the values of typed columns
-    convert when moved by one and do not where they stand.
+    The rows may be one field longer or shorter than the header; what decides is that the values of typed
+    columns convert when moved by one and do not where they stand.
     """
     rows = [row.fields for row in sample if not row.broken]
     widths = {len(fields) for fields in rows}
@@ -315,11 +307,18 @@ class LocalFile:
 def read(
     source: Readable, model: SourceModel, place: Place | None = None, *, year_limit: int | None = None
 ) -> Reading:
-    """Read a delivery with its source model. Iterate the result for Records; see `Reading`.
+    """Read a delivery with its source model, with a ledger and a list of Issues of its own; see `Reading`.
 
     `year_limit`: the last year a date may have (default: next year); later ones are refused.
     """
-    return Reading(source, model, place, year_limit=year_limit)
+    return Reading(source, model, Ledger(model, place or Place()), year_limit=year_limit)
 
 
-__all__ = ["Counts", "LocalFile", "Readable", "Reading", "read", "shift_of"]
+def read_delimited(
+    source: Readable, model: SourceModel, ledger: Ledger, tell: Callable[[Issue], None]
+) -> Reading:
+    """Read a delivery into a ledger that its map shares; Issues go to `tell`."""
+    return Reading(source, model, ledger, tell)
+
+
+__all__ = ["Counts", "LocalFile", "Readable", "Reading", "read", "read_delimited", "shift_of"]

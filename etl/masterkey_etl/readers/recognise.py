@@ -6,14 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from masterkey_etl.header import header_key, header_keys
 from masterkey_etl.readers import limits
+from masterkey_etl.readers.delimited import Readable
 from masterkey_etl.readers.rows import Rows
 from masterkey_etl.source_model import SourceModel, known_models
+from masterkey_fhir.issue import MasterkeyError, Place, issue
 
 ENOUGH = 0.5
+
+
+class UnknownFormatError(MasterkeyError):
+    """No source model fits a file, or two fit equally well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +42,55 @@ class Recognition:
         return f"{self.found} of {self.expected} columns of {self.model}, in {self.width} columns of the file"
 
 
-def recognise(header: Sequence[str], models: Iterable[SourceModel] | None = None) -> list[Recognition]:
-    """Source models that this header may belong to, best first; empty when none fits."""
+def recognise(source: Readable, overlay: Path | None = None, place: Place | None = None) -> SourceModel:
+    """The source model of a delivery.
+
+    Raises UnknownFormatError: etl.empty-file, etl.format-unknown (with the nearest fit), etl.format-ambiguous.
+    """
+    place = place or Place()
+    with source.open() as stream:
+        if not stream.read(1):
+            raise UnknownFormatError(issue("etl.empty-file", place))
+    fits = recognitions(source, overlay)
+    if not fits or fits[0].score < ENOUGH:
+        known = ", ".join(m.id for m in known_models(overlay))
+        best = fits[0].evidence if fits else "no column of any source model"
+        raise UnknownFormatError(issue("etl.format-unknown", place, evidence=best, known=known))
+    if len(fits) > 1 and fits[0].score == fits[1].score:
+        one, other = fits[0].model, fits[1].model
+        raise UnknownFormatError(issue("etl.format-ambiguous", place, one=one, other=other))
+    return SourceModel.load(fits[0].model, overlay)
+
+
+def recognitions(source: Readable, overlay: Path | None = None) -> list[Recognition]:
+    """How well each source model fits a file, best first; its encodings are tried on the first rows."""
+    models = known_models(overlay)
+    found: dict[str, Recognition] = {}
+    for encoding, delimiter in dict.fromkeys((e, m.delimiter) for m in models for e in m.encoding):
+        asked = [m for m in models if m.delimiter == delimiter and encoding in m.encoding]
+        for header in _first_rows(source, encoding, delimiter):
+            for r in recognise_header(header, asked):
+                if r.model not in found or r.score > found[r.model].score:
+                    found[r.model] = r
+    return _sorted(found.values())
+
+
+def recognise_header(header: Sequence[str], models: Iterable[SourceModel] | None = None) -> list[Recognition]:
+    """Source models with a column in this header, best fit first."""
     names = {header_key(name) for name in header}
-    found = [
-        Recognition(
-            m.id, len({i for k, i in header_keys(m).items() if k in names}), len(m.columns), len(header)
-        )
-        for m in (known_models() if models is None else models)
-    ]
-    return sorted((r for r in found if r.score >= ENOUGH), key=lambda r: (-r.score, r.model))
+    asked = known_models() if models is None else models
+    found = (Recognition(m.id, _found(m, names), len(m.columns), len(header)) for m in asked)
+    return _sorted(r for r in found if r.found)
+
+
+def _sorted(found: Iterable[Recognition]) -> list[Recognition]:
+    return sorted(found, key=lambda r: (-r.score, r.model))
 
 
 def _found(model: SourceModel, names: set[str]) -> int:
     return len({column for key, column in header_keys(model).items() if key in names})
 
 
-def recognise_file(path: Path, overlay: Path | None = None) -> list[Recognition]:
-    """Like `recognise`, for a file: each model's encodings and delimiter are tried. Raises OSError."""
-    models = known_models(overlay)
-    found: dict[str, Recognition] = {}
-    for encoding, delimiter in dict.fromkeys((e, m.delimiter) for m in models for e in m.encoding):
-        with path.open("rb") as stream:
-            for header in _first_rows(stream, encoding, delimiter):
-                for r in recognise(header, [m for m in models if m.delimiter == delimiter]):
-                    if r.model not in found or r.score > found[r.model].score:
-                        found[r.model] = r
-    return sorted(found.values(), key=lambda r: (-r.score, r.model))
-
-
-def _first_rows(stream: BinaryIO, encoding: str, delimiter: str) -> list[list[str]]:
-    return [row.fields for row in islice(Rows(stream, encoding, delimiter), limits.HEADER_ROWS)]
+def _first_rows(source: Readable, encoding: str, delimiter: str) -> list[list[str]]:
+    with source.open() as stream:
+        return [row.fields for row in islice(Rows(stream, encoding, delimiter), limits.HEADER_ROWS)]

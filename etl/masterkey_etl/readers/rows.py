@@ -18,8 +18,8 @@ class Row:
     """One row as split. `number` counts like a spreadsheet (first row of the file = 1, blank rows count too).
 
     `broken`: why the row as a whole can't be trusted (`quote`, `line`). `values`: refused values as
-    (file column, problem), their text replaced by REFUSED; problems are `nul`, `bytes`, `long`. `unended`: the
-    row has no line end, so it is the last of the file.
+    (file column, problem), their text replaced by REFUSED; problems are `nul`, `bytes`, `long`. `unended`:
+    the row has no line end, so it is the last of the file.
     """
 
     number: int

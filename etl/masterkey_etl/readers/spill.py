@@ -1,4 +1,4 @@
-"""Rows that don't fit in memory: one unlinked scratch file, encrypted under a key that only this process has."""
+"""Rows that don't fit in memory: one unlinked scratch file, encrypted under a key of this process alone."""
 
 from __future__ import annotations
 
