@@ -1,7 +1,7 @@
 """A throw-away PostgreSQL cluster for tests.
 
-`cluster(folder)` is a context manager that yields a libpq connection string; it raises `Unavailable` where the server
-binaries are missing. The server refuses to run as root, so as root it runs as `nobody`.
+`cluster(folder)` is a context manager that yields a libpq connection string; it raises `UnavailableError`
+where the server binaries are missing. The server refuses to run as root, so as root it runs as `nobody`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """This machine has no PostgreSQL server binaries."""
 
 
@@ -27,7 +27,7 @@ def binaries() -> Path:
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         if (folder / "initdb").exists():
             return folder
-    raise Unavailable("no PostgreSQL server binaries (initdb)")
+    raise UnavailableError("no PostgreSQL server binaries (initdb)")
 
 
 def _run(*command: str) -> None:
@@ -43,8 +43,21 @@ def cluster() -> Iterator[str]:
     if os.geteuid() == 0:
         shutil.chown(root, "nobody")
     try:
-        _run(str(folder / "initdb"), "-D", f"{root}/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        options = f"-k {root} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+        _run(
+            str(folder / "initdb"),
+            "-D",
+            f"{root}/data",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        )
+        options = (
+            f"-k {root} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+        )
         _run(str(folder / "pg_ctl"), "-D", f"{root}/data", "-w", "-l", f"{root}/log", "-o", options, "start")
         try:
             yield f"host={root} user=postgres dbname=postgres"

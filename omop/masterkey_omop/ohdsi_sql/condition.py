@@ -1,8 +1,8 @@
 """The condition language of SqlRender: `{@a == 'x' & !(@b IN (1, 2) | @c)}?{...}`.
 
-Precedence, tightest first: parentheses, `!`, comparison (`==` `=` `!=` `<>` `<` `<=` `>` `>=` `IN`), `&`, `|`.
-Operands are text; `true`, `false`, `1`, `0` are truth values. A renderer that splits on `|` before it looks at
-parentheses computes other checks without any error.
+Precedence, tightest first: parentheses, `!`, comparison (`==` `=` `!=` `<>` `<` `<=` `>` `>=` `IN`), `&`,
+`|`. Operands are text; `true`, `false`, `1`, `0` are truth values. A renderer that splits on `|` before it
+looks at parentheses computes other checks without any error.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class Condition:
     def _operand(self) -> str:
         if self._kind() not in ("string", "word"):
             raise self._error(
-                "a value is missing", "Write a parameter, a word or a quoted text on both sides of an operator"
+                "a value is missing",
+                "Write a parameter, a word or a quoted text on both sides of an operator",
             )
         token = self._tokens[self._at]
         self._at += 1

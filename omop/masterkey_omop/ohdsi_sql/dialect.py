@@ -1,7 +1,7 @@
 """The sqlglot dialect "ohdsi": T-SQL with a table of differences, and the two writers it is said in.
 
-Reading: every function of `functions.py` and `units.py` stays a plain call (`exp.Anonymous`) under its T-SQL name, so
-that one table decides what it becomes. FLOAT is DOUBLE, a double quote always begins a name.
+Reading: every function of `functions.py` and `units.py` stays a plain call (`exp.Anonymous`) under its T-SQL
+name, so that one table decides what it becomes. FLOAT is DOUBLE, a double quote always begins a name.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.dialects.tsql import TSQL
-from sqlglot.tokens import TokenType
+from sqlglot.generators.duckdb import DuckDBGenerator
+from sqlglot.generators.postgres import PostgresGenerator
+from sqlglot.parsers.tsql import TSQLParser
+from sqlglot.tokenizer_core import TokenType
 
 from masterkey_omop.ohdsi_sql import kinds, reserved
+from masterkey_omop.ohdsi_sql.calls import Spelled
 from masterkey_omop.ohdsi_sql.functions import FUNCTIONS
-from masterkey_omop.ohdsi_sql.rewrite import Spelled
-from masterkey_omop.ohdsi_sql.units import ADD, TABLES, UNITS, WHOLE_DAYS
+from masterkey_omop.ohdsi_sql.units import ADD, TABLES, UNIT_NAMES, UNITS, WHOLE_DAYS
 
 _CASTS = ("CAST", "CONVERT", "TRY_CAST", "TRY_CONVERT")
 
@@ -37,15 +40,15 @@ class Ohdsi(TSQL):
             "TIMESTAMP": TokenType.TIMESTAMP,
         }
 
-    class Parser(TSQL.Parser):
+    class Parser(TSQLParser):
         FUNCTIONS = {  # noqa: RUF012
-            "IIF": TSQL.Parser.FUNCTIONS["IIF"],
-            **{name: _keep(name) for name in (*FUNCTIONS, *TABLES)},
+            "IIF": TSQLParser.FUNCTIONS["IIF"],
+            **{name: _keep(name) for name in (*FUNCTIONS, *UNIT_NAMES)},
         }
-        FUNCTION_PARSERS = {name: TSQL.Parser.FUNCTION_PARSERS[name] for name in _CASTS}  # noqa: RUF012
+        FUNCTION_PARSERS = {name: TSQLParser.FUNCTION_PARSERS[name] for name in _CASTS}  # noqa: RUF012
 
 
-def _spelled(writer: Any, node: exp.Expression) -> str:
+def _spelled(writer: Any, node: exp.Expr) -> str:
     """A call that a pass has already put into the target's words."""
     return f"{node.name}({', '.join(writer.sql(a) for a in node.expressions)})"
 
@@ -58,7 +61,7 @@ class _Writer:
     def anonymous_sql(self, node: exp.Anonymous) -> str:
         name = node.name.upper()
         arguments = [self.sql(argument) for argument in node.expressions]  # type: ignore[attr-defined]
-        if name in TABLES:
+        if name in UNIT_NAMES:
             return self._with_unit(name, node)
         function = FUNCTIONS.get(name)
         template = function.template(self.TARGET, len(arguments)) if function else ""
@@ -82,7 +85,7 @@ class _Writer:
             return self._dated(f"({date} + {number} * INTERVAL '{interval}')", node)
         return self._dated(f"({date} + {call}({number}))", node)
 
-    def _whole(self, number: exp.Expression, times: int) -> str:
+    def _whole(self, number: exp.Expr, times: int) -> str:
         """The number of DATEADD, its fraction cut off as T-SQL does; the engines would round."""
         text = self.sql(number)  # type: ignore[attr-defined]
         if number.is_int and number.is_number:
@@ -100,15 +103,17 @@ class _Writer:
 class ToDuckDB(DuckDB):
     """OHDSI-SQL as DuckDB says it."""
 
-    class Generator(_Writer, DuckDB.Generator):
+    class Generator(_Writer, DuckDBGenerator):
         TARGET = "duckdb"
-        TRANSFORMS = {**DuckDB.Generator.TRANSFORMS, Spelled: _spelled}  # noqa: RUF012
+        TRANSFORMS = {**DuckDBGenerator.TRANSFORMS, Spelled: _spelled}  # noqa: RUF012
         RESERVED_KEYWORDS = reserved.DUCKDB
 
         def div_sql(self, node: exp.Div) -> str:
-            """T-SQL divides by type: two integers give an integer cut towards zero, division by zero is an error.
+            """T-SQL divides by type: two integers give an integer cut towards zero, division by zero is an
+            error.
 
-            DuckDB's `//` does exactly that, also for decimals and doubles; its `/` never (tested on 1.5 and 2.0).
+            DuckDB's `//` does exactly that, also for decimals and doubles; its `/` never (tested on 1.5 and
+            2.0).
             """
             return self.binary(node, "//")
 
@@ -116,15 +121,16 @@ class ToDuckDB(DuckDB):
 class ToPostgres(Postgres):
     """OHDSI-SQL as PostgreSQL says it."""
 
-    class Generator(_Writer, Postgres.Generator):
+    class Generator(_Writer, PostgresGenerator):
         TARGET = "postgres"
-        TRANSFORMS = {**Postgres.Generator.TRANSFORMS, Spelled: _spelled}  # noqa: RUF012
+        TRANSFORMS = {**PostgresGenerator.TRANSFORMS, Spelled: _spelled}  # noqa: RUF012
         RESERVED_KEYWORDS = reserved.POSTGRES
 
         def div_sql(self, node: exp.Div) -> str:
             return self.binary(node, "/")
 
         def like_sql(self, node: exp.Like) -> str:
-            """A backslash is a plain character in a T-SQL pattern (PostgreSQL 15, section 9.7.1: ESCAPE '')."""
+            """A backslash is a plain character in a T-SQL pattern (PostgreSQL 15, section 9.7.1: ESCAPE
+            '')."""
             escape = " ESCAPE ''" if "\\" in node.expression.name else ""
             return super().like_sql(node) + escape

@@ -1,7 +1,7 @@
 """What can't be rendered, translated or run, with its place in the text.
 
-    MasterkeyError
-      OhdsiSqlError    the text is not OHDSI-SQL, or asks for what the dialect lacks
+MasterkeyError
+  OhdsiSqlError    the text is not OHDSI-SQL, or asks for what the dialect lacks
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ class OhdsiSqlError(MasterkeyError):
 
     def __init__(self, rule: str, line: int, column: int, what: str, instead: str) -> None:
         place = Place(expression=f"line {line}, column {column}")
-        super().__init__(issue(f"omop.sql-{rule}", place, line=line, column=column, what=what, instead=instead))
+        super().__init__(
+            issue(f"omop.sql-{rule}", place, line=line, column=column, what=what, instead=instead)
+        )
         self.line, self.column, self.what, self.instead = line, column, what, instead
 
     def moved(self, line: int, column: int) -> OhdsiSqlError:

@@ -1,8 +1,8 @@
 """The functions of OHDSI-SQL as a table of differences: T-SQL name -> how DuckDB and PostgreSQL say the same.
 
-`{0}`, `{1}` are the arguments; a missing template means the same name and arguments. `kind` is what the function
-returns: a kind of `kinds.py`, `0` for the kind of the first argument, or "" when it can't be told. What T-SQL means
-is taken from https://learn.microsoft.com/en-us/sql/t-sql/functions/functions.
+`{0}`, `{1}` are the arguments; a missing template means the same name and arguments. `kind` is what the
+function returns: a kind of `kinds.py`, `0` for the kind of the first argument, or "" when it can't be told.
+What T-SQL means is taken from https://learn.microsoft.com/en-us/sql/t-sql/functions/functions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ class Function:
     kind: str = ""
     duckdb: str = ""
     postgres: str = ""
-    by_count: tuple[tuple[int, str, str], ...] = ()  # (number of arguments, DuckDB, PostgreSQL) where forms differ
+    by_count: tuple[
+        tuple[int, str, str], ...
+    ] = ()  # (number of arguments, DuckDB, PostgreSQL) where forms differ
 
     def template(self, target: str, count: int) -> str:
         for number, duckdb, postgres in self.by_count:
@@ -44,7 +46,8 @@ _EXTRACT = "CAST(EXTRACT({part} FROM {0}) AS INTEGER)"
 _AFTER_START = "STRPOS(SUBSTRING({1}, {2}), {0})"
 _LENGTH = "LENGTH(RTRIM(CAST({0} AS VARCHAR), ' '))"  # LEN ignores trailing blanks
 _SUBSTRING = (  # a start below 1 counts from before the text in T-SQL, from its end in DuckDB
-    "CASE WHEN ({1}) < 1 THEN SUBSTRING({0}, 1, GREATEST(({2}) + ({1}) - 1, 0)) ELSE SUBSTRING({0}, {1}, {2}) END"
+    "CASE WHEN ({1}) < 1 THEN SUBSTRING({0}, 1, GREATEST(({2}) + ({1}) - 1, 0)) "
+    "ELSE SUBSTRING({0}, {1}, {2}) END"
 )
 _FIND = f"CASE WHEN {_AFTER_START} = 0 THEN 0 ELSE {_AFTER_START} + ({{2}}) - 1 END"
 
@@ -151,7 +154,8 @@ FUNCTIONS: dict[str, Function] = {
             (
                 2,
                 "LAST_DAY({0} + TO_MONTHS(CAST({1} AS INTEGER)))",
-                "CAST(DATE_TRUNC('month', {0} + ({1}) * INTERVAL '1 month') + INTERVAL '1 month -1 day' AS DATE)",
+                "CAST(DATE_TRUNC('month', {0} + ({1}) * INTERVAL '1 month') "
+                "+ INTERVAL '1 month -1 day' AS DATE)",
             ),
         ),
     ),

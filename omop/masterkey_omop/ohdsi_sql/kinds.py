@@ -1,8 +1,9 @@
-"""What an expression is, as far as the text tells: `int`, `float`, `text`, `date`, `timestamp` or "" (unknown).
+"""What an expression is, as far as the text tells: `int`, `float`, `text`, `date`, `timestamp` or ""
+(unknown).
 
 T-SQL decides by type what `+`, `/` and CAST mean. Columns are known by the naming rules of the CDM
-(https://ohdsi.github.io/CommonDataModel/cdm54.html): `*_date` is a date, `*_datetime` a timestamp, `*_id` an integer
-except the five vocabulary identifiers, `*_source_value` and names are text.
+(https://ohdsi.github.io/CommonDataModel/cdm54.html): `*_date` is a date, `*_datetime` a timestamp, `*_id` an
+integer except the five vocabulary identifiers, `*_source_value` and names are text.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from sqlglot import exp
 from masterkey_omop.ohdsi_sql.functions import FUNCTIONS
 from masterkey_omop.ohdsi_sql.units import UNITS, WHOLE_DAYS
 
-_TEXT_IDS = frozenset({"vocabulary_id", "domain_id", "concept_class_id", "relationship_id", "reverse_relationship_id"})
+_TEXT_IDS = frozenset(
+    {"vocabulary_id", "domain_id", "concept_class_id", "relationship_id", "reverse_relationship_id"}
+)
 _SUFFIXES = (
     ("_datetime", "timestamp"),
     ("_date", "date"),
@@ -44,7 +47,7 @@ _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
 _TRANSPARENT = (exp.Paren, exp.Neg, exp.Alias, exp.Window, exp.Distinct)
 
 
-def kind(node: exp.Expression | None) -> str:
+def kind(node: exp.Expr | None) -> str:
     """The kind of an expression, "" when the text does not tell."""
     match node:
         case exp.Literal():
@@ -72,7 +75,7 @@ def kind(node: exp.Expression | None) -> str:
     return ""
 
 
-def kind_of_type(data_type: exp.Expression) -> str:
+def kind_of_type(data_type: exp.Expr) -> str:
     """The kind of a T-SQL data type."""
     return _KIND_OF_TYPE.get(getattr(data_type.this, "name", ""), "")
 
@@ -104,14 +107,15 @@ def _function(node: exp.Anonymous) -> str:
 
 
 def _moved(node: exp.Anonymous) -> str:
-    """DATEADD keeps the type of its date: https://learn.microsoft.com/en-us/sql/t-sql/functions/dateadd-transact-sql"""
+    """DATEADD keeps the type of its date:
+    https://learn.microsoft.com/en-us/sql/t-sql/functions/dateadd-transact-sql"""
     unit, moved = node.expressions[0], kind(node.expressions[-1])
     if moved == "date" and UNITS.get(unit.name.lower()) not in WHOLE_DAYS:
         return "timestamp"
     return moved
 
 
-def _common(nodes: list[exp.Expression | None]) -> str:
+def _common(nodes: list[exp.Expr | None]) -> str:
     """The kind of a choice: that of its branches, NULL left out, when they agree."""
     kinds = {kind(n) for n in nodes if n is not None and not isinstance(n, exp.Null)}
     if kinds == {"int", "float"}:

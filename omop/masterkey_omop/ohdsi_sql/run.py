@@ -35,8 +35,8 @@ class Result:
 def run(sql: str, connection: duckdb.DuckDBPyConnection, params: Mapping[str, Any] | None = None) -> Result:
     """Render, translate and execute every statement; the result of the last SELECT.
 
-    The schema parameters of OHDSI texts (`@cdm_database_schema` ...) are `main` unless given. Raises OhdsiSqlError at
-    the line and column of the statement that the dialect or DuckDB refuses.
+    The schema parameters of OHDSI texts (`@cdm_database_schema` ...) are `main` unless given. Raises
+    OhdsiSqlError at the line and column of the statement that the dialect or DuckDB refuses.
     """
     result = Result((), [])
     for statement in statements(sql, "duckdb", with_schemas(sql, params)):
@@ -70,7 +70,10 @@ def _reason(error: Exception) -> tuple[str, str]:
     if isinstance(error, (duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException)):
         return str(error).partition("\n")[0], "Check the names against the CDM tables"
     if isinstance(error, duckdb.ConversionException):
-        return "a value can't be converted to the type that is asked for", "Test it with ISNUMERIC, or CAST it first"
+        return (
+            "a value can't be converted to the type that is asked for",
+            "Test it with ISNUMERIC, or CAST it first",
+        )
     if "Division by zero" in str(error):
         return "a division by zero", "Write a / NULLIF(b, 0)"
     if "read-only" in str(error):

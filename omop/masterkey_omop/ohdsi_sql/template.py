@@ -1,8 +1,9 @@
 """The SqlRender layer: `@param`, `{DEFAULT @a = 'x'}`, `{condition}?{then}:{else}`, nested.
 
-Written from the documented behaviour of OHDSI/SqlRender (https://ohdsi.github.io/SqlRender/articles/UsingSqlRender.html):
-a list becomes comma separated text, the quotes of a default are dropped, the longest parameter name that fits wins
-(`@prefix_1` with a parameter `prefix`), and what has no value stays as it is.
+Written from the documented behaviour of OHDSI/SqlRender
+(https://ohdsi.github.io/SqlRender/articles/UsingSqlRender.html): a list becomes comma separated text, the
+quotes of a default are dropped, the longest parameter name that fits wins (`@prefix_1` with a parameter
+`prefix`), and what has no value stays as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from masterkey_omop.ohdsi_sql.errors import OhdsiSqlError, line_column, offset_o
 
 _PARAMETER = re.compile(r"(?<!@)@([A-Za-z_]\w*)")
 _DEFAULT = re.compile(r"\{\s*DEFAULT\s+@([A-Za-z_]\w*)\s*=\s*(.*?)\s*\}\s*", re.S | re.I)
+_OPENING = {sign: re.compile(rf"\s*\{sign}\s*\{{") for sign in "?:"}
 _NEXT = re.compile(r"[{}]|(?<!@)@[A-Za-z_]\w*")
 
 
@@ -39,8 +41,9 @@ class Rendered:
 def render(sql: str, params: Mapping[str, Any] | None = None) -> str:
     """The SQL text with parameters put in and conditions decided. Raises OhdsiSqlError at line and column.
 
-    A parameter without value stays in the text (and differs from every value in a condition), as in SqlRender, so
-    that a text can be rendered in two steps; `trace(..., strict=True)`, `translate` and `run` refuse it.
+    A parameter without value stays in the text (and differs from every value in a condition), as in
+    SqlRender, so that a text can be rendered in two steps; `trace(..., strict=True)`, `translate` and `run`
+    refuse it.
     """
     return trace(sql, params).text
 
@@ -48,7 +51,8 @@ def render(sql: str, params: Mapping[str, Any] | None = None) -> str:
 def trace(sql: str, params: Mapping[str, Any] | None = None, *, strict: bool = False) -> Rendered:
     """`render`, keeping the origin of every piece.
 
-    `strict` refuses a parameter without value in a condition and a given parameter that the text does not use.
+    `strict` refuses a parameter without value in a condition and a given parameter that the text does not
+    use.
     """
     given = {name.removeprefix("@"): as_text(value) for name, value in (params or {}).items()}
     if strict:
@@ -123,7 +127,7 @@ class _Renderer:
 
     def _part(self, close: int, sign: str) -> int:
         """Offset of the brace that opens the next part of a choice, 0 when there is none."""
-        match = re.compile(r"\s*\%s\s*\{" % sign).match(self._sql, close + 1)
+        match = _OPENING[sign].match(self._sql, close + 1)
         return match.end() - 1 if match else 0
 
     def _parameter(self, match: re.Match[str]) -> int:
@@ -180,7 +184,9 @@ def _braces(sql: str) -> dict[int, int]:
 
 def _brace(sql: str, offset: int, found: str, missing: str) -> OhdsiSqlError:
     what = f"'{found}' has no '{missing}'"
-    return OhdsiSqlError("template", *line_column(sql, offset), what, "Write {condition}?{then}:{else}, braces in pairs")
+    return OhdsiSqlError(
+        "template", *line_column(sql, offset), what, "Write {condition}?{then}:{else}, braces in pairs"
+    )
 
 
 def _no_value(sql: str, offset: int, name: str) -> OhdsiSqlError:

@@ -12,7 +12,7 @@ from masterkey_omop.ohdsi_sql.template import Rendered, trace
 
 if TYPE_CHECKING:
     from sqlglot import exp
-    from sqlglot.tokens import Token
+    from sqlglot.tokenizer_core import Token
 
 TARGETS = ("duckdb", "postgres")
 
@@ -59,14 +59,16 @@ def _translated(sql: str, to: str) -> tuple[Statement, ...]:
 def _chunks(sql: str) -> Iterator[list[Token]]:
     """The tokens of each statement. T-SQL's semicolons are optional, OHDSI-SQL's are not."""
     from sqlglot.errors import TokenError
-    from sqlglot.tokens import TokenType
+    from sqlglot.tokenizer_core import TokenType
 
     from masterkey_omop.ohdsi_sql.dialect import Ohdsi
 
     try:
         tokens = Ohdsi().tokenize(sql)
     except TokenError:
-        raise OhdsiSqlError("syntax", *_open_quote(sql), "a quote is not closed", "Close it; double it inside a text") from None
+        raise OhdsiSqlError(
+            "syntax", *_open_quote(sql), "a quote is not closed", "Close it; double it inside a text"
+        ) from None
     chunk: list[Token] = []
     for token in tokens:
         if token.token_type == TokenType.SEMICOLON:
@@ -94,12 +96,13 @@ _ADVICE = ("UPDATE STATISTICS",)
 def _statement(sql: str, tokens: list[Token], to: str) -> Statement | None:
     if not tokens or tokens[0].text.upper() in _ADVICE:
         return None
-    from masterkey_omop.ohdsi_sql.rewrite import Refused, rewrite
+    from masterkey_omop.ohdsi_sql.refused import RefusedError
+    from masterkey_omop.ohdsi_sql.rewrite import rewrite
 
     tree = _parsed(sql, tokens)
     try:
         tree = rewrite(tree, to) if tree is not None else None
-    except Refused as refused:
+    except RefusedError as refused:
         place = line_column(sql, _offset(refused.node, tokens[0].start))
         raise OhdsiSqlError(refused.rule, *place, refused.what, refused.instead) from None
     if tree is None:
@@ -107,7 +110,7 @@ def _statement(sql: str, tokens: list[Token], to: str) -> Statement | None:
     return Statement(_write(tree, to), *line_column(sql, tokens[0].start), _returns_rows(tree))
 
 
-def _parsed(sql: str, tokens: list[Token]) -> exp.Expression | None:
+def _parsed(sql: str, tokens: list[Token]) -> exp.Expr | None:
     from sqlglot.errors import ErrorLevel, ParseError
 
     from masterkey_omop.ohdsi_sql.dialect import Ohdsi
@@ -122,14 +125,16 @@ def _parsed(sql: str, tokens: list[Token]) -> exp.Expression | None:
 
 def _no_variables(sql: str, tokens: list[Token]) -> None:
     """`@name` that is left after rendering: a parameter without value or a T-SQL variable."""
-    from sqlglot.tokens import TokenType
+    from sqlglot.tokenizer_core import TokenType
 
     for token in tokens:
         if token.token_type == TokenType.PARAMETER or token.text.startswith("@"):
             name = sql[token.start : token.end + 40].split()[0].lstrip("@").split(".")[0].rstrip(",;)")
             what = f"@{name} has no value"
             place = line_column(sql, token.start)
-            raise OhdsiSqlError("parameter", *place, what, f"Give it, or write {{DEFAULT @{name} = ...}} at the top")
+            raise OhdsiSqlError(
+                "parameter", *place, what, f"Give it, or write {{DEFAULT @{name} = ...}} at the top"
+            )
 
 
 def _syntax(sql: str, tokens: list[Token], error: Any) -> OhdsiSqlError:
@@ -138,16 +143,20 @@ def _syntax(sql: str, tokens: list[Token], error: Any) -> OhdsiSqlError:
     line, end = found.get("line") or 1, found.get("col") or 1
     at = next((t.start for t in tokens if (t.line, t.col) == (line, end)), tokens[-1].end)
     word = str(found.get("highlight") or "the end")[:40]
-    return OhdsiSqlError("syntax", *line_column(sql, at), f"'{word}' can't stand here", "Check the clause before it")
+    return OhdsiSqlError(
+        "syntax", *line_column(sql, at), f"'{word}' can't stand here", "Check the clause before it"
+    )
 
 
-def _offset(node: exp.Expression, default: int) -> int:
-    """The first place that a node knows: its own, else that of what it contains, else of what contains it."""
+def _offset(node: exp.Expr, default: int) -> int:
+    """The first place that a node knows, its own or inside of it; a whole statement begins where it begins."""
+    if node.parent is None:
+        return default
     known = [n.meta["start"] for n in node.walk() if "start" in n.meta]
     return min(known, default=default)
 
 
-def _write(tree: exp.Expression, to: str) -> str:
+def _write(tree: exp.Expr, to: str) -> str:
     from sqlglot.errors import ErrorLevel
 
     from masterkey_omop.ohdsi_sql.dialect import ToDuckDB, ToPostgres
@@ -156,7 +165,7 @@ def _write(tree: exp.Expression, to: str) -> str:
     return dialect().generate(tree, comments=False, unsupported_level=ErrorLevel.IGNORE)
 
 
-def _returns_rows(tree: exp.Expression) -> bool:
+def _returns_rows(tree: exp.Expr) -> bool:
     from sqlglot import exp
 
     return isinstance(tree, exp.Query)

@@ -1,8 +1,8 @@
 """DATEADD, DATEDIFF, DATEPART, DATETRUNC: the functions whose first argument is a unit.
 
-Units and their abbreviations: https://learn.microsoft.com/en-us/sql/t-sql/functions/dateadd-transact-sql. DATEDIFF
-counts the boundaries that are crossed, so 31 December to 1 January is one year; so does DuckDB's DATE_DIFF, except
-that T-SQL's weeks begin on Sunday whatever the settings.
+Units and their abbreviations: https://learn.microsoft.com/en-us/sql/t-sql/functions/dateadd-transact-sql.
+DATEDIFF counts the boundaries that are crossed, so 31 December to 1 January is one year; so does DuckDB's
+DATE_DIFF, except that T-SQL's weeks begin on Sunday whatever the settings.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ ADD = {
 
 _YEAR = "EXTRACT(YEAR FROM {0})"
 _SUNDAY = "DATE '1899-12-31'"
-_PG_EPOCH = "EXTRACT(EPOCH FROM DATE_TRUNC('%s', CAST({1} AS TIMESTAMP)) - DATE_TRUNC('%s', CAST({0} AS TIMESTAMP)))"
+_PG_EPOCH = (
+    "EXTRACT(EPOCH FROM DATE_TRUNC('%s', CAST({1} AS TIMESTAMP)) - DATE_TRUNC('%s', CAST({0} AS TIMESTAMP)))"
+)
 
 
 def _pg_years(per_year: int, part: str) -> str:
@@ -94,7 +96,19 @@ PART = {
     "weekday": ("(EXTRACT(DOW FROM {0}) + 1)", "(CAST(EXTRACT(DOW FROM {0}) AS INTEGER) + 1)"),
 }
 
-TRUNC = {unit: (f"DATE_TRUNC('{unit}', {{0}})",) * 2 for unit in ("year", "quarter", "month", "day", "hour", "minute")}
+TRUNC = {
+    unit: (f"DATE_TRUNC('{unit}', {{0}})",) * 2
+    for unit in ("year", "quarter", "month", "day", "hour", "minute")
+}
 
-TABLES = {"DATEADD": ADD, "DATEDIFF": DIFF, "DATEDIFF_BIG": DIFF, "DATEPART": PART, "DATETRUNC": TRUNC}
+TABLES: dict[str, dict[str, tuple[str, str]]] = {
+    "DATEDIFF": DIFF,
+    "DATEDIFF_BIG": DIFF,
+    "DATEPART": PART,
+    "DATETRUNC": TRUNC,
+}
+UNIT_NAMES: dict[str, tuple[str, ...]] = {
+    "DATEADD": tuple(ADD),
+    **{name: tuple(t) for name, t in TABLES.items()},
+}
 COUNTS = {"DATEADD": 3, "DATEDIFF": 3, "DATEDIFF_BIG": 3, "DATEPART": 2, "DATETRUNC": 2}

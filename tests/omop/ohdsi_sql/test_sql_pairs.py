@@ -1,4 +1,5 @@
-"""Each pair of pairs.txt: OHDSI-SQL and the rows SQL Server gives, by execution in DuckDB and in PostgreSQL."""
+"""Each pair of pairs.txt: OHDSI-SQL and the rows SQL Server gives, by execution in DuckDB and in
+PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import support_postgres
 
 FOLDER = Path(__file__).parent
-TABLE = """CREATE TABLE t (id INTEGER, grp VARCHAR(5), n INTEGER, m INTEGER, x DOUBLE PRECISION, txt VARCHAR(10),
+TABLE = """CREATE TABLE t (id INTEGER, grp VARCHAR(5), n INTEGER, m INTEGER, x DOUBLE PRECISION, txt
+VARCHAR(10),
            start_date DATE, start_datetime TIMESTAMP)"""
 ROWS = """INSERT INTO t VALUES (1, 'a', 7, 2, 7.5, '5', DATE '2020-01-31', TIMESTAMP '2020-01-31 10:00:00'),
           (2, 'a', -7, 2, 2.5, 'abc', DATE '2019-06-15', TIMESTAMP '2019-06-15 00:00:00'),
@@ -28,7 +30,8 @@ ROWS = """INSERT INTO t VALUES (1, 'a', 7, 2, 7.5, '5', DATE '2020-01-31', TIMES
 
 
 def pairs(engine: str) -> Iterator[Any]:
-    """(sql, expected) of each pair for one engine; some pairs are for DuckDB alone (PostgreSQL has no TRY_CAST)."""
+    """(sql, expected) of each pair for one engine; some pairs are for DuckDB alone (PostgreSQL has no
+    TRY_CAST)."""
     sql: list[str] = []
     expected: dict[str, str] = {}
     for line in [*(FOLDER / "pairs.txt").read_text().splitlines(), ""]:
@@ -85,7 +88,7 @@ def postgres() -> Iterator[Any]:
             connection.execute(TABLE)
             connection.execute(ROWS)
             yield connection
-    except support_postgres.Unavailable as missing:
+    except support_postgres.UnavailableError as missing:
         pytest.skip(str(missing))
 
 
