@@ -1,0 +1,824 @@
+"""From the analysis to Python source: one function per map, straight-line code over local variables.
+
+    def bind(ctx):            # once per site: keys, constants
+        def run(record):      # once per record
+            columns -> shared values -> which blocks -> items of groups -> objects -> what was left over
+        return run
+
+Names: `v7` column 7, `t12` a shared value, `i_x` the id of block x (None: not emitted), `u7`/`m7`/`s7` whether
+column 7 was used, lacked a concept, was set aside by an `$else` (the rest is derived, so a clean record costs
+almost nothing). Generated code is a cache: readable, never edited, never committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from masterkey_etl.template import runtime
+from masterkey_etl.template.analysis import (
+    Analysis,
+    Chain,
+    Const,
+    Group,
+    Leaf,
+    Link,
+    Part,
+    Resource,
+    Row,
+    groups,
+    leaves,
+    links,
+)
+from masterkey_etl.template.nodes import Node, Scope, Use, filled, lookups, true_with, uses
+
+
+@dataclass(slots=True)
+class Written:
+    """Source text, the constants it needs, and what the numbers in its notes mean."""
+
+    source: str
+    constants: dict[str, Any]
+    reasons: list[str]  # s7 = 1 is reasons[0]
+    topics: list[str]  # m7 = 1 is topics[0]
+    conditions: list[Group]
+    resources: list[Resource]
+
+
+def write(analysis: Analysis) -> Written:
+    return _Writer(analysis).write()
+
+
+# Notes that are not about an unused value (see `settle.py`)
+CONDITION, NO_ID, SAME_ID = -1, -2, -3
+UNREADABLE = -1  # in place of a topic
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is known before the first line is written."""
+
+    flagged: set[int] = field(default_factory=set)  # columns some value comes from
+    sure: set[int] = field(default_factory=set)  # ... and that are used whenever they have a value
+    looked_up: set[int] = field(default_factory=set)
+    excused: set[int] = field(default_factory=set)  # columns a $else may speak for
+    needed: set[Node] = field(default_factory=set)
+    columns: dict[Scope, set[int]] = field(default_factory=dict)
+
+
+class _Writer:
+    def __init__(self, analysis: Analysis) -> None:
+        self.a, self.model, self.labels = analysis, analysis.model, analysis.labels
+        self.lines: list[str] = []
+        self.level = 0
+        self.counter = 0
+        self.constants: dict[str, Any] = {}
+        self.reasons: list[str] = []
+        self.topics: list[str] = []
+        self.conditions: list[Group] = []
+        self.resources = {r.name: r for r in analysis.resources}
+        self.constant_blocks = _constant_blocks(analysis.resources, analysis.nodes.constant)
+        self.simple = _simple_groups(analysis)
+        self.plan = self.planned()
+
+    # -- text
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.level + text)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """An indented block; `pass` when nothing was written in it."""
+        self.line(head)
+        self.level += 1
+        before = len(self.lines)
+        yield
+        if len(self.lines) == before:
+            self.line("pass")
+        self.level -= 1
+
+    def fresh(self, letter: str) -> str:
+        self.counter += 1
+        return f"{letter}{self.counter}"
+
+    def constant(self, name: str, value: Any) -> str:
+        self.constants[name] = value
+        return name
+
+    # -- the plan
+
+    def planned(self) -> _Plan:
+        plan = _Plan()
+        for r in self.a.resources:
+            self.plan_resource(r, plan)
+        for scope in self.a.scopes:
+            if scope.source is not None:
+                self.plan_node(scope.source, plan)
+        return plan
+
+    def plan_resource(self, r: Resource, plan: _Plan) -> None:
+        for part in r.id_parts:
+            self.plan_node(part, plan)
+        for leaf in leaves(r.body):
+            self.plan_node(leaf.node, plan)
+            plan.sure |= set(self.always_used(leaf, r))
+        for group in groups(r.body):
+            if group.when is not None:
+                self.plan_node(group.when, plan)
+            if group.otherwise is not None:
+                plan.excused |= {u.position for u in self.group_uses(group)}
+
+    def plan_node(self, node: Node, plan: _Plan) -> None:
+        plan.needed |= set(node.walk())
+        for use in uses(node, self.labels):
+            plan.flagged.add(use.position)
+            plan.columns.setdefault(use.scope, set()).add(use.position)
+        for found, _ in lookups(node):
+            plan.looked_up |= {u.position for u in uses(found, {})}
+
+    def always_used(self, leaf: Leaf, r: Resource) -> Iterator[int]:
+        """Columns this leaf uses whenever they have a value, whatever else the record holds."""
+        keyed = {n.fact for n in r.id_parts if n.op == "column"} & set(self.model.key_positions)
+        if not keyed and not any(p.sure for p in r.id_parts):
+            return
+        for use in uses(leaf.node, {}):
+            at_home = use.scope is leaf.scope is r.scope and self.is_plain(use.scope)
+            if at_home and not use.conditions and filled(leaf.node, use.position):
+                if all(true_with(w, use.position) for w in leaf.chain):
+                    yield use.position
+
+    def is_plain(self, scope: Scope) -> bool:
+        """Are the flags of this scope's columns local variables (else lists, one place per item)?"""
+        return scope is self.a.record or scope in self.simple
+
+    def group_uses(self, group: Group) -> Iterator[Use]:
+        if group.when is not None:
+            yield from uses(group.when, self.labels)
+        for inner in groups(group):
+            if inner.when is not None and inner is not group:
+                yield from uses(inner.when, self.labels)
+            for scope in inner.loops:
+                if scope.source is not None:
+                    yield from uses(scope.source, self.labels)
+        for leaf in leaves(group):
+            yield from uses(leaf.node, self.labels)
+
+    # -- the whole
+
+    def write(self) -> Written:
+        with self.block("def bind(ctx):"):
+            self.line("site, once, settle = ctx.site, ctx.once, ctx.settle")
+            self.line("keyed, hide = ctx.keyed, ctx.hide")
+            self.temps(self.a.nodes.constant)
+            for r in self.a.resources:
+                self.prefix(r)
+            with self.block("def run(record):"):
+                self.run()
+            self.line("return run")
+        source = "\n".join(self.lines) + "\n"
+        constants = {**vars(runtime), "Decimal": Decimal, **self.constants}
+        return Written(source, constants, self.reasons, self.topics, self.conditions, self.a.resources)
+
+    def prefix(self, r: Resource) -> None:
+        self.line(f"p_{r.name} = framed(site, {r.name!r}) + '|'")
+        if r.name in self.constant_blocks:
+            self.line(f"i_{r.name} = {self.id_code(r)}")
+
+    def run(self) -> None:
+        self.line("V, G, notes, out, more = record.values, record.groups, [], [], []")
+        self.list_flags()
+        for r in self.a.resources:
+            if r.scope is not self.a.record:
+                self.line(f"d_{r.name} = {{}}")
+        self.scope_body(self.a.record, "record")
+        self.list_accounts()
+        with self.block("if notes:"):
+            self.line("settle(record, notes)")
+        self.line("return out + more if more else out")
+
+    def scope_body(self, scope: Scope, owner: str) -> None:
+        """Everything of one scope: values, findings, which blocks, inner scopes, objects, accounts."""
+        here = [r for r in self.a.resources if r.scope is scope and r.name not in self.constant_blocks]
+        inner = [s for s in self.a.scopes if s.parent is scope and s.resource_level and s.kind in ("group", "values")]
+        self.columns(scope)
+        self.flags(scope)
+        for target in self.collected(scope):
+            self.line(f"r_{target}_{scope.number} = []")
+        self.temps(scope)
+        for r in here:
+            self.findings(r.body, scope, owner)
+        for r in here:
+            self.decide(r, owner)
+        for s in inner:
+            self.loop(s)
+        if scope is self.a.record:
+            for name in self.constant_blocks:
+                self.emit_once(self.resources[name])
+        for r in here:
+            self.emit(r, owner)
+        self.accounts(scope, owner)
+
+    # -- columns and their flags
+
+    def value_name(self, position: int, scope: Scope) -> str:
+        return f"v{position}" if scope is self.a.record else f"v{position}_{scope.number}"
+
+    def columns(self, scope: Scope) -> None:
+        for position in sorted(self.plan.columns.get(scope, ())):
+            cell = self.cell(position, scope)
+            name = self.value_name(position, scope)
+            memo = self.memo(position)
+            self.line(f"{name} = {memo}[{cell}]" if memo else f"{name} = {cell} or None")
+
+    def cell(self, position: int, scope: Scope) -> str:
+        if scope is self.a.record:
+            return f"V[{position}]"
+        return f"W{scope.number}[{self.model.group_positions(scope.name).index(position)}]"
+
+    def memo(self, position: int) -> str | None:
+        """The memory of a column's converter; None for texts."""
+        convert = _converter(self.model.columns[position])
+        name = f"C{position}"
+        if convert is None:
+            return None
+        return name if name in self.constants else self.constant(name, runtime.Memo(convert))
+
+    def flags(self, scope: Scope) -> None:
+        if not self.is_plain(scope):
+            return
+        here = sorted(self.plan.columns.get(scope, ()))
+        for letter, positions, start in (
+            ("u", [p for p in here if p not in self.plan.sure], "False"),
+            ("m", [p for p in here if p in self.plan.looked_up], "0"),
+            ("s", [p for p in here if p in self.plan.excused and p not in self.plan.sure], "0"),
+        ):
+            if positions:
+                self.line(" = ".join(f"{letter}{p}" for p in positions) + f" = {start}")
+
+    def listed(self) -> Iterator[tuple[str, list[int]]]:
+        """Groups whose flags are lists, with the columns used in them."""
+        found: dict[str, set[int]] = {}
+        for scope, positions in self.plan.columns.items():
+            if scope.kind == "group" and not self.is_plain(scope):
+                found.setdefault(scope.name, set()).update(positions)
+        return ((name, sorted(positions)) for name, positions in found.items())
+
+    def list_flags(self) -> None:
+        for name, positions in self.listed():
+            count = self.fresh("n")
+            self.line(f"{count} = len(G.get({name!r}, ()))")
+            for p in positions:
+                self.line(f"U{p}, M{p}, S{p} = [False] * {count}, [0] * {count}, [0] * {count}")
+
+    def flag(self, letter: str, use: Use) -> str:
+        if self.is_plain(use.scope):
+            return f"{letter}{use.position}"
+        return f"{letter.upper()}{use.position}[n{use.scope.number}]"
+
+    def accounts(self, scope: Scope, owner: str) -> None:
+        """What no emitted value used, lacked a concept, or could not be read."""
+        if not self.is_plain(scope):
+            return
+        for p in sorted(self.plan.columns.get(scope, ())):
+            value = self.value_name(p, scope)
+            excuse = f"s{p}" if p in self.plan.excused else "0"
+            unused = f"if not u{p} and {value} is not None: notes.append(({p}, {owner}, 0, {excuse}))"
+            if p in self.plan.looked_up:
+                self.line(f"if m{p}: notes.append(({p}, {owner}, m{p}, 0))")
+                unused = f"el{unused}"
+            if p not in self.plan.sure:
+                self.line(unused)
+            if self.memo(p):
+                self.line(f"if {value} is None and {self.cell(p, scope)}: notes.append(({p}, {owner}, {UNREADABLE}, 0))")
+
+    def list_accounts(self) -> None:
+        for name, positions in self.listed():
+            order = self.model.group_positions(name)
+            with self.block(f"for n, g in enumerate(G.get({name!r}, ())):"):
+                for p in positions:
+                    cell, j = f"g.values[{order.index(p)}]", order.index(p)
+                    self.line(f"if M{p}[n]: notes.append(({p}, g, M{p}[n], 0))")
+                    self.line(f"elif not U{p}[n] and g.values[{j}]: notes.append(({p}, g, 0, S{p}[n]))")
+                    if memo := self.memo(p):
+                        self.line(f"if {cell} and {memo}[{cell}] is None: notes.append(({p}, g, {UNREADABLE}, 0))")
+
+    # -- shared values
+
+    def temps(self, scope: Scope) -> None:
+        """Every needed value of this scope, parts first."""
+        for node in sorted(self.plan.needed, key=lambda n: n.number):
+            if node.scope is scope and node.op not in _NAMED:
+                self.line(f"t{node.number} = {self.code(node)}")
+
+    def var(self, node: Node) -> str:
+        match node.op:
+            case "literal":
+                return self.literal(node)
+            case "column":
+                assert isinstance(node.fact, int)
+                return self.value_name(node.fact, node.scope)
+            case "item":
+                return f"i{node.fact}"
+            case "site":
+                return "site"
+            case "regex":
+                return self.constant(f"R{node.number}", _pattern(str(node.fact)))
+            case "template":
+                return repr(runtime.replacement(str(node.fact)))
+            case "group":
+                return f"G.get({node.fact!r}, ())"
+        return f"t{node.number}"
+
+    def literal(self, node: Node) -> str:
+        if isinstance(node.fact, Decimal):
+            return self.constant(f"K{node.number}", node.fact)
+        return repr(node.fact)
+
+    def code(self, node: Node) -> str:
+        special = getattr(self, f"code_{node.op}", None)
+        if special is not None:
+            return str(special(node))
+        names = [self.var(a) for a in node.args]
+        return self.guarded(str(node.fact).format(*names), node.args)
+
+    def guarded(self, code: str, args: Iterable[Node]) -> str:
+        guards = " and ".join(dict.fromkeys(f"{self.var(a)} is not None" for a in args if not a.sure))
+        return f"({code}) if {guards} else None" if guards else code
+
+    def code_lookup(self, node: Node) -> str:
+        assert isinstance(node.fact, tuple)
+        topic, by_label = node.fact
+        name = f"L{node.number}"
+        self.constant(name, self.a.concepts.table(topic, by_label).get)
+        return f"{name}({self.var(node.args[0])})"
+
+    def code_coding(self, node: Node) -> str:
+        rows, *version = (self.var(a) for a in node.args)
+        helper = "coding" if node.many else "one_coding"
+        return self.guarded(f"{helper}({', '.join([rows, *version])})", node.args[:1])
+
+    def code_codeable(self, node: Node) -> str:
+        return f"codeable({', '.join(self.var(a) for a in node.args)})"
+
+    def code_known(self, node: Node) -> str:
+        return f"{self.var(node.args[0])} is not None"
+
+    def code_exists(self, node: Node) -> str:
+        value = node.args[0]
+        return f"bool({self.var(value)})" if value.many else f"{self.var(value)} is not None"
+
+    def code_empty(self, node: Node) -> str:
+        value = node.args[0]
+        return f"not {self.var(value)}" if value.many else f"{self.var(value)} is None"
+
+    def code_count(self, node: Node) -> str:
+        value = node.args[0]
+        return f"len({self.var(value)} or ())" if value.many else f"int({self.var(value)} is not None)"
+
+    def code_coalesce(self, node: Node) -> str:
+        *head, last = (self.var(a) for a in node.args)
+        return "".join(f"{name} if {name} is not None else " for name in head) + last
+
+    def code_iif(self, node: Node) -> str:
+        condition, yes, no = (self.var(a) for a in node.args)
+        return f"{yes} if {condition} else {no}"
+
+    def code_in(self, node: Node) -> str:
+        assert isinstance(node.fact, tuple)
+        name = self.constant(f"S{node.number}", frozenset(node.fact))
+        return self.guarded(f"{self.var(node.args[0])} in {name}", node.args)
+
+    def code_and(self, node: Node) -> str:
+        return self.logic(node, "and", "both")
+
+    def code_or(self, node: Node) -> str:
+        return self.logic(node, "or", "either")
+
+    def code_implies(self, node: Node) -> str:
+        return f"implies({', '.join(self.var(a) for a in node.args)})"
+
+    def logic(self, node: Node, word: str, helper: str) -> str:
+        left, right = (self.var(a) for a in node.args)
+        return f"{left} {word} {right}" if node.sure else f"{helper}({left}, {right})"
+
+    def code_loose(self, node: Node) -> str:
+        return str(node.fact).format(*(self.var(a) for a in node.args))
+
+    def code_pseudonym(self, node: Node) -> str:
+        value = self.var(node.args[0])
+        return self.guarded(f"hide(framed(site, {str(node.fact)!r}, {value}))", node.args)
+
+    # -- findings: missing concepts, $else, empty conditions
+
+    def findings(self, body: Group, scope: Scope, owner: str) -> None:
+        """Of all parts of an object that are evaluated in this scope."""
+        for leaf in leaves(body):
+            if leaf.scope is scope:
+                self.missing(leaf.node, leaf.chain)
+        for group in groups(body):
+            if group.scope is scope and group.when is not None:
+                self.missing(group.when, group.chain)
+                self.excuse(group, owner)
+
+    def missing(self, node: Node, chain: Chain) -> None:
+        for found, conditions in lookups(node):
+            assert isinstance(found.fact, tuple)
+            marks = [f"{self.flag('m', u)} = {self.topic(found.fact[0])}" for u in uses(found, {})]
+            if not marks:
+                continue
+            tests = [f"{self.var(found)} is None", f"{self.var(found.args[0])} is not None"]
+            tests += [self.condition(*c) for c in conditions]
+            self.line(f"if {self.all(chain, *tests)}: {'; '.join(dict.fromkeys(marks))}")
+
+    def topic(self, name: str) -> int:
+        if name not in self.topics:
+            self.topics.append(name)
+        return self.topics.index(name) + 1
+
+    def condition(self, sign: str, node: Node) -> str:
+        forms = {"true": "{} is True", "false": "{} is not True", "some": "{} is not None", "none": "{} is None"}
+        return forms[sign].format(self.var(node))
+
+    def all(self, chain: Chain, *tests: str) -> str:
+        return " and ".join([*tests, *(f"{self.var(w)} is True" for w in chain)])
+
+    def excuse(self, group: Group, owner: str) -> None:
+        assert group.when is not None
+        when = self.var(group.when)
+        if group.otherwise is None:
+            if not group.when.sure:
+                self.conditions.append(group)
+                note = f"notes.append(({CONDITION}, {owner}, {len(self.conditions) - 1}, 0))"
+                self.line(f"if {self.all(group.chain, f'{when} is None')}: {note}")
+            return
+        marks = self.excuses(group)
+        if marks:
+            with self.block(f"if {self.all(group.chain, f'{when} is not True')}:"):
+                for m in marks:
+                    self.line(m)
+
+    def excuses(self, group: Group) -> list[str]:
+        assert group.otherwise is not None
+        if group.otherwise not in self.reasons:
+            self.reasons.append(group.otherwise)
+        number = self.reasons.index(group.otherwise) + 1
+        plain: dict[str, None] = {}
+        for use in self.group_uses(group):
+            if use.position in self.plan.sure:
+                continue
+            if self.is_plain(use.scope) or group.scope.within(use.scope):
+                plain[self.flag("s", use)] = None
+            else:
+                plain[f"S{use.position}[:]"] = None
+        lists = [f"{k} = [{number}] * len({k[:-3]})" for k in plain if k.endswith("[:]")]
+        return lists + ([" = ".join(k for k in plain if not k.endswith("[:]")) + f" = {number}"] if len(plain) > len(lists) else [])
+
+    # -- which blocks
+
+    def decide(self, r: Resource, owner: str) -> None:
+        """`i_name`: the id when the block is emitted, else None."""
+        test = self.emitted(r.body)
+        if any(p.sure for p in r.id_parts):
+            self.line(f"i_{r.name} = {self.id_code(r)}" + (f" if {test} else None" if test else ""))
+            return
+        parts = " or ".join(f"{self.var(p)} is not None" for p in r.id_parts)
+        self.line(f"i_{r.name} = None")
+        with self.block(f"if {test or 'True'}:"):
+            self.line(f"if {parts}: i_{r.name} = {self.id_code(r)}")
+            self.line(f"else: notes.append(({NO_ID}, {owner}, {self.a.resources.index(r)}, 0))")
+
+    def emitted(self, body: Group) -> str:
+        """The test for a block; "" = always."""
+        if body.when is not None:
+            return f"{self.var(body.when)} is True"
+        return self.some(body, with_links=False)
+
+    def some(self, group: Group, *, with_links: bool) -> str:
+        """The test whether an object has content; "" = always (or it holds literals only)."""
+        tests: dict[str, None] = {}
+        for _, member in group.members:
+            for test in self.content(member, with_links):
+                if test == "True":
+                    return ""
+                tests[test] = None
+        return " or ".join(tests)
+
+    def content(self, part: Part, with_links: bool) -> Iterator[str]:
+        if isinstance(part, Leaf):
+            yield self.present(part.node) or "True"
+        elif isinstance(part, Link) and with_links:
+            yield self.link_test(part)
+        elif isinstance(part, Row):
+            for item in part.items:
+                yield from self.content(item, with_links)
+        elif isinstance(part, Group):
+            yield from self.group_content(part, with_links)
+
+    def group_content(self, part: Group, with_links: bool) -> Iterator[str]:
+        if part.loops:
+            scope = part.loops[0]
+            yield f"G.get({scope.name!r})" if scope.source is None else self.present(scope.source) or "True"
+        elif part.when is not None:
+            yield f"{self.var(part.when)} is True"
+        elif any(True for _ in leaves(part)) or (with_links and any(True for _ in links(part))):
+            yield self.some(part, with_links=with_links) or "True"
+
+    def present(self, node: Node) -> str:
+        """The test whether a leaf has a value; "" = always. An empty text is none (FHIR strings are never empty)."""
+        name = self.var(node)
+        if node.many:
+            return name
+        if node.type == "string" and node.op not in ("column", "item", "site", "pseudonym"):
+            return "" if node.op == "literal" and node.fact else name
+        return "" if node.sure else f"{name} is not None"
+
+    def id_code(self, r: Resource) -> str:
+        framed = []
+        for p in r.id_parts:
+            name = self.var(p)
+            whole = p.sure and p.type in ("string", "date")
+            known = p.op == "column" and len(r.id_parts) == 1 and p.type in ("string", "date")
+            framed.append(f"{{len({name})}}:{{{name}}}" if whole or known else f"{{framed({name})}}")
+        if any("'" in f or '"' in f or "\\" in f for f in framed):  # literals in an f-string
+            return f"keyed(p_{r.name} + framed({', '.join(self.var(p) for p in r.id_parts)}))"
+        return f"keyed(f'{{p_{r.name}}}{'|'.join(framed)}')"
+
+    # -- loops
+
+    def loop(self, scope: Scope) -> None:
+        with self.loop_head(scope):
+            self.scope_body(scope, self.owner(scope))
+
+    @contextmanager
+    def loop_head(self, scope: Scope) -> Iterator[None]:
+        n = scope.number
+        if scope.kind == "group":
+            head = f"for n{n}, g{n} in enumerate(G.get({scope.name!r}, ())):"
+            with self.block(head):
+                self.line(f"W{n} = g{n}.values")
+                yield
+            return
+        assert scope.source is not None
+        name = self.var(scope.source)
+        several = f"({name} or ())" if scope.source.many else f"(({name},) if {name} is not None else ())"
+        with self.block(f"for i{n} in {several}:"):
+            self.line(f"if not i{n}: continue")
+            self.used(scope.source)
+            yield
+
+    def owner(self, scope: Scope) -> str:
+        """The Record that a finding of this scope is about."""
+        while scope.kind == "values" and scope.parent is not None:
+            scope = scope.parent
+        return f"g{scope.number}" if scope.kind == "group" else "record"
+
+    # -- objects
+
+    def collected(self, scope: Scope) -> list[str]:
+        """Blocks further inside, to which a block of this scope refers."""
+        here = [r for r in self.a.resources if r.scope is scope]
+        return list(dict.fromkeys(k.block for r in here for k in links(r.body) if k.many))
+
+    def emit_once(self, r: Resource) -> None:
+        with self.block(f"if {r.name!r} not in once:"):
+            self.line(f"once.add({r.name!r})")
+            self.build_resource(r)
+            self.line(f"out.append(({r.name!r}, o_{r.name}))")
+
+    def emit(self, r: Resource, owner: str) -> None:
+        if r.external:
+            return
+        with self.block(f"if i_{r.name} is not None:"):
+            self.build_resource(r)
+            for part in r.id_parts:
+                self.used(part)
+            self.keep(r, owner)
+            for scope in self.a.scopes:
+                if r.scope is not scope and r.scope.within(scope) and r.name in self.collected(scope):
+                    self.line(f"r_{r.name}_{scope.number}.append({r.type + '/'!r} + i_{r.name})")
+
+    def keep(self, r: Resource, owner: str) -> None:
+        """Equal resources of one record are one; different ones with one id are a finding."""
+        if r.scope is self.a.record:
+            self.line(f"out.append(({r.name!r}, o_{r.name}))")
+            return
+        self.line(f"d = d_{r.name}.setdefault(i_{r.name}, o_{r.name})")
+        self.line(f"if d is o_{r.name}: more.append(({r.name!r}, d))")
+        self.line(f"elif d != o_{r.name}: notes.append(({SAME_ID}, {owner}, {self.a.resources.index(r)}, 0))")
+
+    def build_resource(self, r: Resource) -> None:
+        head = f"'resourceType': {r.type!r}, 'id': i_{r.name}"
+        self.object(r.body, f"o_{r.name}", head)
+
+    def object(self, group: Group, name: str, head: str = "") -> None:
+        """Statements that make an object: what is certain in one display, the rest by tests, in map order."""
+        pieces, rest = [head] if head else [], list(group.members)
+        while rest and (code := self.inline(rest[0][1])) is not None:
+            pieces.append(f"{rest[0][0]!r}: {code}")
+            rest.pop(0)
+        self.line(f"{name} = {{{', '.join(pieces)}}}")
+        if group.when is not None:
+            self.used(group.when)
+        for key, part in group.members:
+            if (key, part) not in rest:
+                self.used_parts(part)
+        for key, part in rest:
+            self.member(part, f"{name}[{key!r}] = {{}}")
+
+    def member(self, part: Part, put: str) -> None:
+        """Statements that put a part in its place when it has content. `put` is `o['x'] = {}`."""
+        if (code := self.inline(part)) is not None:
+            self.line(put.format(code) if "{}" in put else put)
+            self.used_parts(part)
+        elif isinstance(part, Leaf):
+            with self.block(f"if {self.present(part.node)}:"):
+                self.line(_put(put, self.var(part.node)))
+                self.used(part.node)
+        elif isinstance(part, Link):
+            with self.block(f"if {self.link_test(part)}:"):
+                self.line(_put(put, self.link_code(part)))
+        elif isinstance(part, Group):
+            self.group(part, put)
+        elif isinstance(part, Row):
+            self.row(part, put)
+
+    def group(self, part: Group, put: str) -> None:
+        test = f"{self.var(part.when)} is True" if part.when is not None else self.some(part, with_links=True)
+        name = self.fresh("o")
+        with self.block(f"if {test or 'True'}:"):
+            self.object(part, name)
+            certain = any(self.inline(m) is not None for _, m in part.members)
+            if part.when is not None and not certain:
+                self.line(f"if {name}: {_put(put, name)}")
+            else:
+                self.line(_put(put, name))
+
+    def row(self, part: Row, put: str) -> None:
+        if len(part.items) == 1 and not _splices(part.items[0]):
+            self.member(part.items[0], put.replace("{}", "[{}]"))
+            return
+        name = self.fresh("l")
+        self.line(f"{name} = []")
+        for item in part.items:
+            self.item(item, name)
+        self.line(f"if {name}: {_put(put, name)}")
+
+    def item(self, part: Part, name: str) -> None:
+        if isinstance(part, Leaf) and part.node.many:
+            with self.block(f"if {self.var(part.node)}:"):
+                self.line(f"{name}.extend(x for x in {self.var(part.node)} if x)")
+                self.used(part.node)
+        elif isinstance(part, Link) and part.many:
+            self.line(f"{name}.extend({{'reference': x}} for x in dict.fromkeys({self.link_list(part)}))")
+        elif isinstance(part, Group) and part.loops:
+            self.looped(part, name)
+        else:
+            self.member(part, f"{name}.append({{}})")
+
+    def looped(self, part: Group, name: str) -> None:
+        """A $each inside an object: its values and findings are those of its own scopes."""
+        with self.nested(part.loops):
+            scope = part.loops[-1]
+            self.findings(part, scope, self.owner(scope))
+            self.group(part, f"{name}.append({{}})")
+
+    @contextmanager
+    def nested(self, scopes: tuple[Scope, ...]) -> Iterator[None]:
+        head, *rest = scopes
+        with self.loop_head(head):
+            self.columns(head)
+            self.temps(head)
+            if rest:
+                with self.nested(tuple(rest)):
+                    yield
+            else:
+                yield
+
+    def inline(self, part: Part) -> str | None:
+        """An expression for a part that is always there; None when it depends on the record."""
+        if isinstance(part, Const):
+            return self.const(part.value)
+        if isinstance(part, Leaf):
+            return None if self.present(part.node) or part.node.many else self.var(part.node)
+        if isinstance(part, Group):
+            return self.inline_group(part)
+        if isinstance(part, Row):
+            items = [self.inline(i) for i in part.items]
+            return None if not items or None in items else f"[{', '.join(i for i in items if i)}]"
+        return None
+
+    def inline_group(self, part: Group) -> str | None:
+        if part.when is not None or part.loops or not part.members:
+            return None
+        members = [(k, self.inline(m)) for k, m in part.members]
+        if any(code is None for _, code in members):
+            return None
+        return "{" + ", ".join(f"{k!r}: {code}" for k, code in members) + "}"
+
+    def const(self, value: Any) -> str:
+        if isinstance(value, Decimal):
+            return self.constant(f"D{value}".replace(".", "_").replace("-", "m"), value)
+        return repr(value)
+
+    # -- links
+
+    def link_test(self, link: Link) -> str:
+        return self.link_list(link) if link.many else f"i_{link.block} is not None"
+
+    def link_list(self, link: Link) -> str:
+        owner = next(r for r in self.a.resources if any(k is link for k in links(r.body)))
+        return f"r_{link.block}_{owner.scope.number}"
+
+    def link_code(self, link: Link) -> str:
+        return f"{{'reference': {self.resources[link.block].type + '/'!r} + i_{link.block}}}"
+
+    # -- use
+
+    def used_parts(self, part: Part) -> None:
+        for leaf in leaves(part):
+            self.used(leaf.node)
+
+    def used(self, node: Node) -> None:
+        """Mark the columns a value came from. Those that are always used have no flag."""
+        certain: dict[str, None] = {}
+        for use in uses(node, self.labels):
+            if use.position in self.plan.sure and self.is_plain(use.scope):
+                continue
+            flag = self.flag("u", use)
+            if use.conditions:
+                tests = " and ".join(self.condition(*c) for c in use.conditions)
+                self.line(f"if {tests}: {flag} = True")
+            else:
+                certain[flag] = None
+        if certain:
+            self.line(" = ".join(certain) + " = True")
+
+
+_NAMED = frozenset(("literal", "column", "item", "site", "regex", "template", "group"))
+
+
+def _put(put: str, code: str) -> str:
+    return put.replace("{}", code, 1)
+
+
+def _splices(part: Part) -> bool:
+    """May this list item give several?"""
+    return (
+        (isinstance(part, Leaf) and part.node.many)
+        or (isinstance(part, Link) and part.many)
+        or (isinstance(part, Group) and bool(part.loops))
+    )
+
+
+def _pattern(text: str) -> Any:
+    import re
+
+    return re.compile(text, re.DOTALL)
+
+
+def _converter(column: Any) -> Any:
+    """Text of a cell -> value, for columns that are not text. What does not convert is None."""
+    from masterkey_etl import values
+
+    match column.type:
+        case "integer":
+            return lambda text: values.integer(text, column.min, column.max)[0]
+        case "decimal":
+            return lambda text: values.decimal(text, column.min, column.max)[0]
+        case "date":
+            return lambda text: values.date(text, column.formats, column.calendar)[0]
+        case "flag":
+            return lambda text: values.flag(text)[0]
+    return None
+
+
+def _constant_blocks(resources: list[Resource], constant: Scope) -> list[str]:
+    """Blocks that are the same for every record."""
+    found = {r.name for r in resources if _is_constant(r, constant)}
+    while True:
+        kept = {n for n in found if all(k.block in found for r in resources if r.name == n for k in links(r.body))}
+        if kept == found:
+            return [r.name for r in resources if r.name in found]
+        found = kept
+
+
+def _is_constant(r: Resource, constant: Scope) -> bool:
+    nodes = [*r.id_parts, *(leaf.node for leaf in leaves(r.body)), *(g.when for g in groups(r.body) if g.when)]
+    loops = any(g.loops for g in groups(r.body))
+    return r.scope.kind == "record" and not loops and all(n.scope is constant for n in nodes)
+
+
+def _simple_groups(a: Analysis) -> set[Scope]:
+    """Groups that are walked once per record, so that their accounts can be closed on the way."""
+    of_group: dict[str, list[Scope]] = {}
+    for s in a.scopes:
+        if s.kind == "group":
+            of_group.setdefault(s.name, []).append(s)
+    return {
+        scopes[0]
+        for scopes in of_group.values()
+        if len(scopes) == 1 and scopes[0].resource_level and scopes[0].parent is a.record
+    }
