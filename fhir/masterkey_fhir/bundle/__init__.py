@@ -7,9 +7,11 @@ http://hl7.org/fhir/R4/http.html#transaction. What is written takes the same roa
 """
 
 from masterkey_fhir.bundle.execute import batch, batch_of, exchange, single, transaction
+from masterkey_fhir.bundle.history import history
 from masterkey_fhir.bundle.model import AfterCommit, Check, Door, Entry, Outcome, Protect, RefusedError
 from masterkey_fhir.bundle.reading import read
 from masterkey_fhir.bundle.response import response
+from masterkey_fhir.bundle.searchset import search, searchset
 
 __all__ = [
     "AfterCommit",
@@ -22,8 +24,11 @@ __all__ = [
     "batch",
     "batch_of",
     "exchange",
+    "history",
     "read",
     "response",
+    "search",
+    "searchset",
     "single",
     "transaction",
 ]
