@@ -42,9 +42,7 @@ def registry_items() -> str:
             if r["group"] == group
         ]
         parts.append(
-            f"## {group}\n\n"
-            + table(["item", "meaning", "意味", "type", "obligation", "FHIR", "CDM"], body)
-            + "\n"
+            f"## {group}\n\n" + table(["item", "meaning", "意味", "type", "obligation", "FHIR", "CDM"], body) + "\n"
         )
     return "\n".join(parts)
 

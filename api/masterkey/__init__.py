@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from masterkey_etl.pipeline import LoadReport
+    from masterkey_etl.loading import LoadReport
     from masterkey_fhir.issue import Issue
     from masterkey_fhir.views import ViewResult
     from masterkey_omop.ohdsi_sql import Result
@@ -30,9 +30,9 @@ def load(*paths: str | Path, data: str | Path = DEFAULT_DATA, site: str | None =
 
     Raises MasterkeyError when the workspace or the site is not usable.
     """
-    from masterkey_etl import pipeline
+    from masterkey_etl import loading
 
-    return pipeline.load(Path(data), [Path(p) for p in paths], site=site)
+    return loading.load(Path(data), [Path(p) for p in paths], site=site)
 
 
 def validate(resource: Mapping[str, Any]) -> list[Issue]:
@@ -60,10 +60,10 @@ class Connection:
         """OHDSI-SQL; `.columns`, `.rows`, `.frame()` (pandas). Raises OhdsiSqlError with line and column."""
         import duckdb
 
-        from masterkey_etl import pipeline
+        from masterkey_etl import assessment
         from masterkey_omop import ohdsi_sql
 
-        path = pipeline.published_cdm(self.data)
+        path = assessment.published_cdm(self.data)
         with duckdb.connect(str(path), read_only=True) as connection:
             return ohdsi_sql.run(query, connection, dict(params or {}))
 

@@ -21,9 +21,9 @@ def run(
 
     Example: `masterkey quality run --runner gx`
     """
-    from masterkey_etl import pipeline
+    from masterkey_etl import assessment
 
-    results = pipeline.quality(data_dir(), runner=runner)
+    results = assessment.quality(data_dir(), runner=runner)
     if json:
         as_json([r.as_dict() for r in results])
     else:
@@ -40,6 +40,6 @@ def report(
     language: Annotated[str, typer.Option(help="en | ja")] = "en",
 ) -> None:
     """One self-contained HTML page and its JSON twin. Example: `masterkey quality report --language ja`"""
-    from masterkey_etl import pipeline
+    from masterkey_etl import assessment
 
-    print(pipeline.write_report(data_dir(), out=out, language=language))
+    print(assessment.write_report(data_dir(), out=out, language=language))

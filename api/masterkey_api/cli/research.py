@@ -23,9 +23,7 @@ def view(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="JSON, NDJSON or Bundle files.")],
     engine: Annotated[str, typer.Option(help="python")] = "python",
     to: Annotated[str, typer.Option(help="csv | ndjson | parquet")] = "csv",
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; default standard output (not for parquet).")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; default standard output (not for parquet).")] = None,
 ) -> int:
     """Run a SQL-on-FHIR v2 ViewDefinition. Example: `masterkey view patients.json bundle.json --to csv`"""
     from masterkey_fhir import views
@@ -39,14 +37,12 @@ def view(
 
 
 def project(
-    everything: Annotated[
-        bool, typer.Option("--all", help="Into an empty CDM, from the first resource on.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Into an empty CDM, from the first resource on.")] = False,
 ) -> int:
     """FHIR to CDM for the patients that changed. Example: `masterkey project --all`"""
-    from masterkey_etl import pipeline
+    from masterkey_etl import assessment
 
-    result = pipeline.project_only(data_dir(), everything=everything, progress=progress)
+    result = assessment.project_only(data_dir(), everything=everything, progress=progress)
     table(["table", "rows"], sorted(result.rows.items()))
     issue_lines(result.issues)
     return int(any(i.is_error for i in result.issues))
@@ -58,9 +54,9 @@ def vocabulary_load(source: Annotated[Path, typer.Argument(help="Folder or zip f
 
     Example: `masterkey vocabulary load athena.zip`
     """
-    from masterkey_etl import pipeline
+    from masterkey_etl import assessment
 
-    report = pipeline.load_vocabulary(data_dir(), source, progress=progress)
+    report = assessment.load_vocabulary(data_dir(), source, progress=progress)
     table(["table", "rows"], sorted(report.rows.items()))
     issue_lines(report.issues)
     return int(any(i.is_error for i in report.issues))
@@ -69,17 +65,15 @@ def vocabulary_load(source: Annotated[Path, typer.Argument(help="Folder or zip f
 @vocabulary.command("status")
 def vocabulary_status() -> None:
     """Which vocabularies are here, in which version. Example: `masterkey vocabulary status`"""
-    from masterkey_etl import pipeline
+    from masterkey_etl import assessment
 
-    table(["vocabulary", "version", "concepts"], pipeline.vocabulary_status(data_dir()))
+    table(["vocabulary", "version", "concepts"], assessment.vocabulary_status(data_dir()))
 
 
 def _text(query: str) -> str:
     path = Path(query)
     try:
-        return (
-            path.read_text(encoding="utf-8") if query.lower().endswith(".sql") and path.is_file() else query
-        )
+        return path.read_text(encoding="utf-8") if query.lower().endswith(".sql") and path.is_file() else query
     except OSError:
         return query
 

@@ -15,9 +15,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def init(
-    role: Annotated[
-        str, typer.Option(help="site: keeps identities; registry: never stores them.")
-    ] = "registry",
+    role: Annotated[str, typer.Option(help="site: keeps identities; registry: never stores them.")] = "registry",
 ) -> None:
     """Make a workspace. Example: `masterkey init --role registry --data ./masterkey-data`"""
     from masterkey_etl.workspace import Workspace
@@ -30,9 +28,7 @@ def synth(
     out: Annotated[Path, typer.Argument(help="Folder to write; one folder per site inside.")],
     patients: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    identifiers: Annotated[
-        int, typer.Option(min=0, help="Planted names and numbers, to prove that none is kept.")
-    ] = 0,
+    identifiers: Annotated[int, typer.Option(min=0, help="Planted names and numbers, to prove that none is kept.")] = 0,
 ) -> None:
     """A synthetic rare-cancer cohort in the sites' real layouts, with a key of the dirt planted.
 
@@ -40,17 +36,13 @@ def synth(
     """
     from masterkey_etl import synth as cohort
 
-    report = cohort.synth(
-        out, patients=patients, seed=seed, plant_identifiers=identifiers, progress=progress("synth")
-    )
+    report = cohort.synth(out, patients=patients, seed=seed, plant_identifiers=identifiers, progress=progress("synth"))
     for line in report.lines():
         print(line)
 
 
 def load(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Files or folders; a folder OUT/<site>/... tells the site.")
-    ],
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders; a folder OUT/<site>/... tells the site.")],
     site: Annotated[str | None, typer.Option(help="Site id, <country>_<site>.")] = None,
     json: AsJson = False,
 ) -> int:
@@ -60,9 +52,9 @@ def load(
 
     Example: `masterkey load cohort` or `masterkey load export.csv --site jp_ncch`
     """
-    from masterkey_etl import pipeline
+    from masterkey_etl import loading
 
-    report = pipeline.load(data_dir(), paths, site=site, progress=progress, waiting=_waiting)
+    report = loading.load(data_dir(), paths, site=site, progress=progress, waiting=_waiting)
     if json:
         as_json(report.as_dict())
     else:
@@ -78,7 +70,7 @@ def _waiting(holder: str, seconds: float) -> None:
 
 
 def _show_load(report: object) -> None:
-    from masterkey_etl.pipeline import LoadReport
+    from masterkey_etl.loading import LoadReport
 
     assert isinstance(report, LoadReport)
     for line in report.lines():
@@ -92,9 +84,7 @@ def _show_load(report: object) -> None:
 def explain(
     what: Annotated[
         str,
-        typer.Argument(
-            help="`Condition/<id>`, `person:12`, `measurement:77`, or `file.csv:12` (row of a delivery)."
-        ),
+        typer.Argument(help="`Condition/<id>`, `person:12`, `measurement:77`, or `file.csv:12` (row of a delivery)."),
     ],
     site: Annotated[str | None, typer.Option()] = None,
     json: AsJson = False,
@@ -129,9 +119,9 @@ def validate(
 @submissions.command("list")
 def submissions_list(json: AsJson = False) -> None:
     """Every delivery with its counts. Example: `masterkey submissions list`"""
-    from masterkey_etl import pipeline
+    from masterkey_etl import assessment
 
-    rows = pipeline.submissions(data_dir())
+    rows = assessment.submissions(data_dir())
     if json:
         return as_json(rows)
     table(
@@ -148,13 +138,11 @@ def issues_list(
     json: AsJson = False,
 ) -> None:
     """Issues by kind, with the first place and the remedy. Example: `masterkey issues list --site jp_ncch`"""
-    from masterkey_etl import pipeline
+    from masterkey_etl import assessment
 
-    found = pipeline.recorded_issues(data_dir(), state=state, site=site)
+    found = assessment.issues(data_dir(), state=state, site=site)
     if json:
-        return as_json(
-            [i.as_outcome() | {"site": i.place.site, "record": i.record, "count": i.count} for i in found]
-        )
+        return as_json([i.as_outcome() | {"site": i.place.site, "record": i.record, "count": i.count} for i in found])
     print(f"{len(found):,} {state} issues")
     issue_lines(found, limit=200)
     return None

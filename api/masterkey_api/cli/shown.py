@@ -67,9 +67,7 @@ def issue_lines(issues: Sequence[Issue], limit: int = 20) -> None:
     kinds: dict[tuple[str, str], list[Issue]] = {}
     for found in issues:
         kinds.setdefault((found.rule, found.place.field), []).append(found)
-    ranked = sorted(
-        kinds.values(), key=lambda group: (order.get(group[0].severity, 9), -sum(i.count for i in group))
-    )
+    ranked = sorted(kinds.values(), key=lambda group: (order.get(group[0].severity, 9), -sum(i.count for i in group)))
     for group in ranked[:limit]:
         number = sum(i.count for i in group)
         print(f"  {group[0].severity:<11} {number:>6,} x {group[0]}")

@@ -1,0 +1,182 @@
+"""`masterkey load`: find the files and their sites, run the steps, tell what became of everything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from masterkey_etl import pipeline
+from masterkey_etl.ledger import STATUSES, balance
+from masterkey_etl.pipeline import Assessed, LoadError, Request, Stored
+from masterkey_etl.timing import Stopwatch
+from masterkey_etl.workspace import Workspace
+from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
+from masterkey_fhir.store import Repository
+
+Waiting = Callable[[str, float], None]
+Progress = Callable[[str], Callable[[int, int | None], None]]
+
+
+@dataclass
+class LoadReport:
+    """What a load did; its numbers balance. `exit_code` as in the architecture: 0, 1 or 2."""
+
+    stored: list[Stored] = field(default_factory=list)
+    refused: list[Issue] = field(default_factory=list)
+    assessed: Assessed | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    broken: bool = False
+
+    @property
+    def issues(self) -> list[Issue]:
+        projection = list(self.assessed.projected.projection.issues) if self.assessed else []
+        return [*self.refused, *(i for s in self.stored for i in s.issues), *projection]
+
+    @property
+    def exit_code(self) -> int:
+        if self.broken or not self.stored:
+            return 2
+        return int(any(i.is_error for i in self.issues))
+
+    def totals(self) -> Counter[str]:
+        """Values per ledger status over all files."""
+        return sum((Counter(balance(s.ledger)) for s in self.stored), Counter())
+
+    def as_dict(self) -> dict[str, Any]:
+        projection = self.assessed.projected.projection if self.assessed else None
+        return {
+            "exit_code": self.exit_code,
+            "files": [_file(s) for s in self.stored],
+            "cdm": dict(projection.rows) if projection else {},
+            "checks": [r.as_dict() for r in self.assessed.results] if self.assessed else [],
+            "issues": [{**i.as_outcome(), "count": i.count} for i in self.issues],
+            "seconds": {k: round(v, 3) for k, v in self.seconds.items()},
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The summary that balances."""
+        for s in self.stored:
+            yield from _file_lines(s)
+        if self.assessed:
+            yield from _cdm_lines(self.assessed)
+        spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in self.seconds.items())
+        yield f"seconds: {spent}"
+
+    def next_step(self) -> str:
+        if self.exit_code == 2:
+            return "Nothing of a refused file was stored. Follow the remedy above and load again."
+        if self.exit_code == 1:
+            return "Errors stay open: `masterkey issues list` shows each with its remedy; correct and load again."
+        return "All is in. Next: `masterkey quality report`, `masterkey explain person:1`."
+
+
+def _file(s: Stored) -> dict[str, Any]:
+    return {
+        "site": s.request.site,
+        "file": s.file,
+        "submission": s.submission,
+        "repeat": s.repeat,
+        "rows": s.rows,
+        "values": s.values,
+        "ledger": dict(balance(s.ledger)),
+        "resources": dict(s.counts),
+    }
+
+
+def _file_lines(s: Stored) -> Iterator[str]:
+    by_status = balance(s.ledger)
+    parts = " + ".join(f"{by_status[status]:,} {status.replace('_', ' ')}" for status in STATUSES)
+    balanced = "=" if sum(by_status.values()) == s.values else "DOES NOT EQUAL"
+    again = " (the same bytes as before)" if s.repeat else ""
+    yield f"{s.request.site}/{s.file}{again}: {s.rows:,} rows, {s.values:,} values {balanced} {parts}"
+    counts = ", ".join(f"{n:,} {name}" for name, n in sorted(s.counts.items())) or "none"
+    yield f"  resources: {counts}"
+
+
+def _cdm_lines(assessed: Assessed) -> Iterator[str]:
+    projection = assessed.projected.projection
+    rows = ", ".join(f"{table} {n:,}" for table, n in sorted(projection.rows.items()) if n)
+    yield f"CDM: {rows}"
+    states = Counter(r.status for r in assessed.results)
+    yield f"checks: {', '.join(f'{n} {status}' for status, n in sorted(states.items()))}"
+
+
+def load(
+    data: Path,
+    paths: Sequence[Path],
+    *,
+    site: str | None = None,
+    progress: Progress | None = None,
+    waiting: Waiting | None = None,
+) -> LoadReport:
+    """Every file through the steps; then the CDM and the checks, once.
+
+    Raises MasterkeyError when the workspace can't be used; what is wrong with a file is in the report.
+    """
+    workspace = Workspace.open(data, create=True)
+    report, watch = LoadReport(), Stopwatch()
+    told = (lambda seconds: waiting("load", seconds)) if waiting else None
+    with workspace.lock("load", told):
+        workspace.clean()
+        repository = Repository.open(workspace.repository_url)
+        try:
+            files = list(_files(workspace, paths, site, report.refused))
+            for where, path in files:
+                shown = progress(f"{where}/{path.name}") if progress else None
+                _one(report, Request(workspace, repository, where, path, watch, waiting, shown))
+            if report.stored:
+                report.assessed = pipeline.assess(pipeline.project(tuple(report.stored)))
+        finally:
+            repository.close()
+    report.seconds = watch.seconds
+    return report
+
+
+def _one(report: LoadReport, request: Request) -> None:
+    """One file up to `store`; what stops it is kept, the other files go on."""
+    value: Any = request
+    try:
+        for step in pipeline.STEPS[:6]:
+            value = step(value)
+    except MasterkeyError as error:
+        report.broken |= isinstance(error, LoadError) or any(i.severity == "fatal" for i in error.issues)
+        report.refused += [_placed(i, request) for i in error.issues]
+    else:
+        report.stored.append(value)
+
+
+def _placed(i: Issue, request: Request) -> Issue:
+    return i if i.place.file else i.at(site=request.site, file=request.path.name)
+
+
+def _files(
+    workspace: Workspace, paths: Sequence[Path], site: str | None, refused: list[Issue]
+) -> Iterator[tuple[str, Path]]:
+    """(site, file), in an order that does not depend on the file system; what patients' files come first."""
+    for given in paths:
+        if given.is_dir():
+            yield from _in_folder(workspace, given, site, refused)
+        elif given.exists():
+            yield workspace.site(site or given.resolve().parent.name).id, given
+        else:
+            refused.append(issue("etl.path-absent", Place(file=str(given))))
+
+
+def _in_folder(workspace: Workspace, root: Path, site: str | None, refused: list[Issue]) -> Iterator[tuple[str, Path]]:
+    if site or root.resolve().name in workspace.sites:
+        where = workspace.site(site or root.resolve().name).id
+        yield from ((where, p) for p in sorted(root.rglob("*")) if _is_data(p))
+        return
+    for child in sorted(root.iterdir()):
+        if child.is_dir() and child.name in workspace.sites:
+            yield from ((child.name, p) for p in sorted(child.rglob("*")) if _is_data(p))
+        elif child.is_dir():
+            known = ", ".join(sorted(workspace.sites))
+            refused.append(issue("etl.site-unknown", Place(file=str(child)), known=known, given=child.name))
+
+
+def _is_data(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
