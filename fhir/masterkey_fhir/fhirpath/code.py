@@ -21,7 +21,7 @@ NOTHING: list[Any] = []  # shared; results are never changed in place
 class Env:
     """One evaluation: what `%...`, `$index` and `$total` mean."""
 
-    __slots__ = ("_now", "constants", "context", "index", "resource", "root", "services", "total")
+    __slots__ = ("_now", "constants", "context", "index", "resource", "root", "row", "services", "total")
 
     def __init__(
         self, resource: Item, root: Item, context: Item, constants: Mapping[str, Any], services: Services
@@ -33,6 +33,7 @@ class Env:
         self.services = services
         self.index: int | None = None
         self.total: list[Item] = NOTHING
+        self.row: int | None = None  # %rowIndex of a ViewDefinition
         self._now: datetime | None = None
 
     def now(self) -> datetime:

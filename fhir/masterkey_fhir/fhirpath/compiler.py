@@ -162,10 +162,17 @@ def _constant(name: str, at: int) -> Code:
     if name in _INSTANCES:
         slot = _INSTANCES[name]
         return single(None, lambda this, env: getattr(env, slot))
+    if name == "rowIndex":
+        return single(INTEGER, lambda this, env: env.row)
     for prefix, base in _BY_PREFIX.items():
         if name.startswith(prefix):
             return constant("System.String", base + name.removeprefix(prefix))
     return plural(None, _given(name, at))
+
+
+def is_standard(name: str) -> bool:
+    """Whether `%name` means something without being given (%rowIndex: in views)."""
+    return name in _FIXED or name in _INSTANCES or name == "rowIndex" or name.startswith(tuple(_BY_PREFIX))
 
 
 def _given(name: str, at: int) -> Any:

@@ -66,7 +66,8 @@ _CALENDAR_CODES = {"a": "year", "mo": "month"}
 
 def system_name(value: Any) -> str | None:
     """`System` type of a plain value, None for JSON objects."""
-    return _SYSTEM.get(value.__class__)
+    found = _SYSTEM.get(value.__class__)
+    return "Decimal" if found is None and isinstance(value, Decimal) else found
 
 
 @cache

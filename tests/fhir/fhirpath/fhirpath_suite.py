@@ -1,4 +1,4 @@
-"""The official FHIRPath R4 tests (FHIR/fhir-test-cases) read from their XML, and how one of them is judged."""
+"""The official FHIRPath R4 tests (FHIR/fhir-test-cases), read from their XML, and how one is judged."""
 
 from __future__ import annotations
 

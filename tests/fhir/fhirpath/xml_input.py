@@ -1,4 +1,4 @@
-"""FHIR XML to FHIR JSON by the R4 type model (http://hl7.org/fhir/R4/xml.html, json.html): for test inputs."""
+"""FHIR XML to FHIR JSON by the R4 type model (http://hl7.org/fhir/R4/xml.html): for test inputs."""
 
 from __future__ import annotations
 

@@ -200,6 +200,9 @@ def _aggregate(call: Invocation) -> Code:
     return plural(None, total)
 
 
+_Row = tuple[list[Any], Item]  # sort keys, item
+
+
 def _sort(call: Invocation) -> Code:
     """Keys compare as `<` does; a key with a minus descends; without a key value an item comes first."""
     kind, many, at = call.of.type, call.of.many, call.at
@@ -208,11 +211,14 @@ def _sort(call: Invocation) -> Code:
         convert = to_system(kind)
         keys = [((lambda item, env: convert(item)) if convert else (lambda item, env: item), 1)]
 
+    directions = [direction for _, direction in keys]
+
+    def before(a: _Row, b: _Row) -> int:
+        return _before(a[0], b[0], directions, at)
+
     def ordered(this: Item, env: Env) -> list[Item]:
-        rows: list[tuple[list[Any], Item]] = [([get(i, env) for get, _ in keys], i) for i in many(this, env)]
-        directions = [d for _, d in keys]
-        rows.sort(key=cmp_to_key(lambda a, b: _before(a[0], b[0], directions, at)))
-        return [item for _, item in rows]
+        rows: list[_Row] = [([get(i, env) for get, _ in keys], i) for i in many(this, env)]
+        return [item for _, item in sorted(rows, key=cmp_to_key(before))]
 
     return plural(kind, ordered)
 
