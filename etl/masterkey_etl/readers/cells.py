@@ -117,9 +117,7 @@ _ALL_NULL: Sequence[str] = ()
 def check_of(column: Column, year_limit: int) -> Check | None:
     """What a value of this column must pass; None when every text will do."""
     if column.type == "date":
-        convert = partial(
-            values.date, formats=column.formats, calendar=column.calendar, year_limit=year_limit
-        )
+        convert = partial(values.date, formats=column.formats, calendar=column.calendar, year_limit=year_limit)
         return lambda text: convert(text)[1]
     if column.type == "integer":
         return lambda text: values.integer(text, column.min, column.max)[1]

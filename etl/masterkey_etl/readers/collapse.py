@@ -122,9 +122,7 @@ class _Held:
     def wants(self, key: tuple[str, ...]) -> bool:
         return self._left is None or hash(key) in self._left
 
-    def add(
-        self, key: tuple[str, ...], run: list[CleanRow]
-    ) -> Iterator[tuple[tuple[str, ...], list[CleanRow]]]:
+    def add(self, key: tuple[str, ...], run: list[CleanRow]) -> Iterator[tuple[tuple[str, ...], list[CleanRow]]]:
         """Hold a run; yields the key's rows when it was the last one."""
         if self._spill is not None:
             self._write(self._spill, key, run)
@@ -138,9 +136,7 @@ class _Held:
         elif self._n > limits.HELD_ROWS:
             self._overflow()
 
-    def rest(
-        self, get: Callable[[Sequence[str]], tuple[str, ...]]
-    ) -> Iterator[tuple[tuple[str, ...], list[CleanRow]]]:
+    def rest(self, get: Callable[[Sequence[str]], tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], list[CleanRow]]]:
         """Everything still held, keys in the order they appeared (by part when it went to scratch)."""
         if self._spill is None:
             yield from self._rows.items()

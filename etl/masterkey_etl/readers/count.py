@@ -25,7 +25,7 @@ def count_values(stream: BinaryIO, model: SourceModel, encoding: str | None = No
     buffered: io.BufferedReader[Any] = io.BufferedReader(stream, 1 << 20)
     name = encoding or _guess(buffered, model)
     text = io.TextIOWrapper(buffered, name, errors="replace", newline="")
-    widths = _split(iter(lambda: text.readline(limits.LINE), ""), model.delimiter)
+    widths = _split(_bounded(text), model.delimiter)
     first = list(islice(widths, limits.HEADER_ROWS))
     header = _header(first, model)
     columns = len(first[header]) if first else 0
@@ -36,8 +36,11 @@ def count_values(stream: BinaryIO, model: SourceModel, encoding: str | None = No
 
 
 def _guess(stream: io.BufferedReader[Any], model: SourceModel) -> str:
-    """The declared encoding that shows most of the model's headers."""
+    """The encoding a byte order mark names, else the declared one that shows most of the model's headers."""
     start = stream.peek(1 << 16)
+    for mark, name in ((b"\xff\xfe\0\0", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if start.startswith(mark):
+            return name
     wanted = [header_key(c.header) for c in model.columns]
 
     def shown(name: str) -> int:
@@ -69,8 +72,6 @@ def _split(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
                 return
             taken.append(line)
             yield line
-            if len(line) == limits.LINE and line[-1] not in "\r\n":
-                _drop_rest(source)
 
     while waiting or (line := next(source, "")):
         if not waiting:
@@ -86,7 +87,9 @@ def _split(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
             yield fields
 
 
-def _drop_rest(source: Iterator[str]) -> None:
-    for part in source:
-        if part[-1] in "\r\n":
-            return
+def _bounded(text: io.TextIOWrapper) -> Iterator[str]:
+    """Physical lines; what exceeds the limit is dropped up to the next line end."""
+    while line := text.readline(limits.LINE):
+        yield line
+        while len(line) == limits.LINE and line[-1] not in "\r\n":
+            line = text.readline(limits.LINE)

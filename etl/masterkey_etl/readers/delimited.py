@@ -203,9 +203,7 @@ class Reading:
         for row in rows:
             fields = row.fields
             clean = len(fields) == width and not row.broken and not row.values
-            if (clean and check_key(fields) and fields != header) or self._keep(
-                row, width, header, check_key
-            ):
+            if (clean and check_key(fields) and fields != header) or self._keep(row, width, header, check_key):
                 yield row
 
     def _keep(self, row: Row, width: int, header: list[str], check_key: Callable[[list[str]], bool]) -> bool:
@@ -232,9 +230,7 @@ class Reading:
 
     def _key_checker(self) -> Callable[[list[str]], bool]:
         """Whether a row's key is complete and readable."""
-        wanted = [
-            (self.header.positions[i], self.model.nulls[i] | {REFUSED}) for i in self.model.key_positions
-        ]
+        wanted = [(self.header.positions[i], self.model.nulls[i] | {REFUSED}) for i in self.model.key_positions]
         places = [(p, nulls) for p, nulls in wanted if p is not None]
         if len(places) < len(wanted):
             return lambda _: False
@@ -304,9 +300,7 @@ class LocalFile:
         return f"{hash(key) & 0xFFFFFFFFFFFF:012x}"
 
 
-def read(
-    source: Readable, model: SourceModel, place: Place | None = None, *, year_limit: int | None = None
-) -> Reading:
+def read(source: Readable, model: SourceModel, place: Place | None = None, *, year_limit: int | None = None) -> Reading:
     """Read a delivery with its source model, with a ledger and a list of Issues of its own; see `Reading`.
 
     `year_limit`: the last year a date may have (default: next year); later ones are refused.
@@ -314,9 +308,7 @@ def read(
     return Reading(source, model, Ledger(model, place or Place()), year_limit=year_limit)
 
 
-def read_delimited(
-    source: Readable, model: SourceModel, ledger: Ledger, tell: Callable[[Issue], None]
-) -> Reading:
+def read_delimited(source: Readable, model: SourceModel, ledger: Ledger, tell: Callable[[Issue], None]) -> Reading:
     """Read a delivery into a ledger that its map shares; Issues go to `tell`."""
     return Reading(source, model, ledger, tell)
 

@@ -26,9 +26,7 @@ class Spill:
         try:
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  unlinked at once; closed in `parts`
         except OSError as error:
-            raise WorkspaceError(
-                write_issue(error, (folder or Path(tempfile.gettempdir())) / "rows")
-            ) from None
+            raise WorkspaceError(write_issue(error, (folder or Path(tempfile.gettempdir())) / "rows")) from None
         self._aead = AESGCM(secrets.token_bytes(32))
         self._buffers = [bytearray() for _ in range(PARTS)]
         self._chunks: list[list[tuple[int, int, bytes]]] = [[] for _ in range(PARTS)]

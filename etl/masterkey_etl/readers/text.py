@@ -29,9 +29,7 @@ class Encoding:
     exact: bool
 
 
-def choose_encoding(
-    opener: Callable[[], BinaryIO], declared: Sequence[str], fits: Callable[[str], bool]
-) -> Encoding:
+def choose_encoding(opener: Callable[[], BinaryIO], declared: Sequence[str], fits: Callable[[str], bool]) -> Encoding:
     """The first declared encoding that decodes the whole file and whose beginning `fits` (shows the header).
 
     A byte order mark decides first. When none decodes the whole file: the first one that fits, not exact.
