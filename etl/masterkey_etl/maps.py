@@ -46,7 +46,7 @@ def compiled(path: Path, overlay: Path) -> CompiledMap:
 def _compiled(path: Path, overlay: Path, _changed: int) -> CompiledMap:
     found: MapFile = load_map(path)
     model = SourceModel.load(found.source, overlay)
-    return compile_map(found, model, Concepts(overlay))
+    return compile_map(found, model, Concepts.load(overlay))
 
 
 def keep(map_: CompiledMap, workspace: Workspace) -> Path:

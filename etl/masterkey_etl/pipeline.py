@@ -243,9 +243,8 @@ def _in_batches(reading: Reading) -> Iterator[list[Record]]:
 
 
 def _each(flow: Flow, work: Callable[[Flow, Any], Any]) -> Iterator[list[Any]]:
-    """`work` on every record of every batch."""
-    for batch in flow.batches:
-        yield [work(flow, record) for record in batch]
+    """`work` on every record of every batch as the flow stands now."""
+    return ([work(flow, record) for record in batch] for batch in flow.batches)
 
 
 def _timed(flow: Flow, stage: str, batches: Iterator[Any]) -> Iterator[Any]:
