@@ -91,12 +91,8 @@ def main() -> int:
     step("the report")
     if run("quality", "report"):
         return 2
-    print(
-        f"\nDone in {time.monotonic() - started:.0f} s. Open {workspace}/reports/report.html; then"
-    )
-    print(
-        f"  masterkey --data {workspace} explain condition_occurrence:1   # from a CDM row back to its cell"
-    )
+    print(f"\nDone in {time.monotonic() - started:.0f} s. Open {workspace}/reports/report.html; then")
+    print(f"  masterkey --data {workspace} explain condition_occurrence:1   # from a CDM row back to its cell")
     print(f"  masterkey --data {workspace} issues list                      # what is open, and the remedy")
     print(f"  masterkey --data {workspace} serve --open                     # the FHIR API")
     return 0
