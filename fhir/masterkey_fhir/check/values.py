@@ -102,13 +102,10 @@ def bound_concept(concept: Check, codes: Codes, value_set: str) -> Check:
 
 
 def is_out(coding: dict[str, Any], codes: Codes) -> bool:
-    """Decided out: a coding without code or without system stays open as long as it could be a member."""
-    code, system = coding.get("code"), coding.get("system")
-    if code is None:
+    """Not (system, code) of the set; open when an extension stands in for one of the two."""
+    if "_code" in coding or "_system" in coding:
         return False
-    if system is None:
-        return not any(c == code for _, c in codes)
-    return (system, code) not in codes
+    return (coding.get("system"), coding.get("code")) not in codes
 
 
 def _refused(code: str, value_set: str, known: list[str]) -> Finding:
@@ -119,9 +116,7 @@ def _refused(code: str, value_set: str, known: list[str]) -> Finding:
 
 # --- reference targets: http://hl7.org/fhir/R4/references.html ---
 
-_LITERAL = re.compile(
-    r"(https?://.*/)?([A-Za-z]{1,64})(?:/[A-Za-z0-9\-.]{1,64}(?:/_history/[^/]*)?|\?.*)", re.DOTALL
-)
+_LITERAL = re.compile(r"(https?://.*/)?([A-Za-z]{1,64})(?:/[A-Za-z0-9\-.]{1,64}(?:/_history/[^/]*)?|\?.*)", re.DOTALL)
 
 
 def reference(item: Check, targets: frozenset[str]) -> Check:

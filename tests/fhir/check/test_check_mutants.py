@@ -1,8 +1,11 @@
 """One fault per row: each is found with its rule at its place, and nothing else is.
 
-The valid resources are our own; each row names what is changed (path = new value, GONE removes), the rule and
-the FHIRPath expression. Where a row is refused by HL7's validator too (run over `dump_mutants.py`'s output of
-these rows) was checked once; the exceptions are marked `ours:`.
+The valid resources are our own; a row names what is changed (path: new value, GONE removes), the rule and the
+FHIRPath expression. HL7's Java validator (6.3.11, offline) was run over all rows once: it finds the resources
+before mutation valid and refuses all mutants but these, which the standard refuses all the same: an empty array
+in a name, text of blanks only (ASCII or ideographic), a control character, arrays of unequal length beside each
+other, `_url` in an Extension, two types of a choice of which one has only an extension, "!!!!" as base64, a
+reference to `Foo/1`, a resource of the abstract type Resource.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ BASES: dict[str, dict[str, Any]] = {
     "observation": {
         "resourceType": "Observation",
         "status": "final",
-        "code": {"coding": [{"system": "http://loinc.org", "code": "8302-2"}], "text": "height"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "21889-1"}], "text": "size"},
         "subject": {"reference": "Patient/p1"},
         "effectiveDateTime": "2024-05-01T10:00:00.5+07:00",
         "issued": "2024-05-01T10:00:00Z",
@@ -57,9 +60,7 @@ BASES: dict[str, dict[str, Any]] = {
     "condition": {
         "resourceType": "Condition",
         "clinicalStatus": {
-            "coding": [
-                {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
-            ]
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}]
         },
         "code": {"text": "sarcoma"},
         "subject": {"reference": "https://example.org/fhir/Patient/p1"},
@@ -67,23 +68,24 @@ BASES: dict[str, dict[str, Any]] = {
     },
     "bundle": {
         "resourceType": "Bundle",
-        "type": "collection",
+        "type": "searchset",
         "total": 1,
         "entry": [
             {
                 "fullUrl": "urn:uuid:4f5e0a3c-8f0b-4c57-9d0c-3b5a1f1f2a11",
                 "resource": {"resourceType": "Patient", "gender": "male", "name": [{"family": "S"}]},
             },
-            {"resource": {"resourceType": "Basic", "code": {"text": "b"}}},
+            {
+                "fullUrl": "http://example.org/fhir/Basic/b",
+                "resource": {"resourceType": "Basic", "id": "b", "code": {"text": "b"}},
+            },
         ],
     },
     "questionnaire": {
         "resourceType": "Questionnaire",
         "status": "draft",
         "url": "http://example.org/q",
-        "item": [
-            {"linkId": "1", "type": "group", "item": [{"linkId": "1.1", "type": "string", "maxLength": 10}]}
-        ],
+        "item": [{"linkId": "1", "type": "group", "item": [{"linkId": "1.1", "type": "string", "maxLength": 10}]}],
     },
     "request": {
         "resourceType": "MedicationRequest",
@@ -94,9 +96,7 @@ BASES: dict[str, dict[str, Any]] = {
         "dosageInstruction": [
             {
                 "sequence": 1,
-                "timing": {
-                    "repeat": {"frequency": 2, "period": 1, "periodUnit": "d", "timeOfDay": ["08:00:00"]}
-                },
+                "timing": {"repeat": {"frequency": 2, "period": 1, "periodUnit": "d", "timeOfDay": ["08:00:00"]}},
                 "doseAndRate": [{"doseQuantity": {"value": 400, "unit": "mg"}}],
             }
         ],
@@ -130,7 +130,7 @@ MUTANTS: list[tuple[str, dict[str, Any], str, str]] = [
     ("patient", {"telecom[0].rank": True}, "fhir.json-type", "Patient.telecom[0].rank"),
     ("patient", {"extension[0].valueInteger": "3"}, "fhir.json-type", "Patient.extension[0].value"),
     ("observation", {"valueQuantity.value": "166"}, "fhir.json-type", "Observation.value.value"),
-    ("observation", {"code": "8302-2"}, "fhir.json-type", "Observation.code"),
+    ("observation", {"code": "21889-1"}, "fhir.json-type", "Observation.code"),
     ("observation", {"subject": "Patient/p1"}, "fhir.json-type", "Observation.subject"),
     ("patient", {"name[0]": "Yamada"}, "fhir.json-type", "Patient.name[0]"),
     ("patient", {"gender": {"code": "female"}}, "fhir.json-type", "Patient.gender"),
@@ -320,6 +320,8 @@ MUTANTS: list[tuple[str, dict[str, Any], str, str]] = [
         "Condition.clinicalStatus",
     ),
     ("condition", {"clinicalStatus": {"text": "active"}}, "fhir.code", "Condition.clinicalStatus"),
+    ("condition", {"clinicalStatus.coding[0].system": GONE}, "fhir.code", "Condition.clinicalStatus"),
+    ("condition", {"clinicalStatus.coding[0].code": GONE}, "fhir.code", "Condition.clinicalStatus"),
     # reference targets (rule 15, the part without resolving)
     (
         "observation",
@@ -366,12 +368,13 @@ STAYS_VALID: list[tuple[str, dict[str, Any]]] = [
     ("patient", {"birthDate": "2000-02-29"}),
     ("observation", {"effectiveDateTime": "2016-12-31T23:59:60+14:00"}),
     ("observation", {"subject.reference": "urn:uuid:4f5e0a3c-8f0b-4c57-9d0c-3b5a1f1f2a11"}),
-    ("observation", {"subject.reference": "#p"}),
     ("observation", {"subject.reference": "Patient?identifier=a|b"}),
     ("observation", {"subject.reference": "http://example.org/pages/Practitioner/1/home"}),
     ("condition", {"clinicalStatus": {"extension": NULL_FLAVOUR}}),
-    ("condition", {"clinicalStatus.coding[0].code": GONE, "clinicalStatus.coding[0].display": "?"}),
-    ("condition", {"clinicalStatus.coding[0].system": GONE}),  # could be a member: no verdict, no error
+    (
+        "condition",
+        {"clinicalStatus.coding[0].code": GONE, "clinicalStatus.coding[0]._code": {"extension": NULL_FLAVOUR}},
+    ),
     ("patient", {"language": "xx-nonsense"}),  # a preferred binding
     ("patient", {"photo[0].contentType": "not/known"}),  # MIME types: R4 core does not hold them
 ]
@@ -416,9 +419,7 @@ def test_the_unusual_stays_valid(row: tuple[str, dict[str, Any]]) -> None:
 
 
 def test_all_faults_of_a_resource_come_at_once_in_order() -> None:
-    resource = mutant(
-        "patient", {"gender": "M", "name[0].given": "x", "surname": "y", "birthDate": "2024-02-30"}
-    )
+    resource = mutant("patient", {"gender": "M", "name[0].given": "x", "surname": "y", "birthDate": "2024-02-30"})
     assert [i.rule for i in check(resource)] == [
         "fhir.unknown-element",
         "fhir.array",
@@ -428,9 +429,7 @@ def test_all_faults_of_a_resource_come_at_once_in_order() -> None:
 
 
 def test_an_issue_keeps_the_place_it_was_given() -> None:
-    (found,) = check(
-        mutant("patient", {"gender": "M"}), place=Place("jp_ncch", "a.csv", 7), record="Patient/1"
-    )
+    (found,) = check(mutant("patient", {"gender": "M"}), place=Place("jp_ncch", "a.csv", 7), record="Patient/1")
     assert (found.place.site, found.place.file, found.place.row) == ("jp_ncch", "a.csv", 7)
     assert found.record == "Patient/1"
 
