@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from masterkey_fhir.search import conditions
 from masterkey_fhir.store.engine import WAIT, Lease, OnWait, connect, database_errors, upgrade
 from masterkey_fhir.store.journal import JournalReader
 from masterkey_fhir.store.model import (
@@ -122,6 +121,8 @@ class Repository:
 
         Dates without zone are read in `zone`.
         """
+        from masterkey_fhir.search import conditions  # search stands on the tables of this package
+
         where = conditions(type, params, zone)
         with self.reading() as reader:
             return reader.search(site, type, where, count, after)
