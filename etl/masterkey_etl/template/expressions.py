@@ -142,7 +142,7 @@ class Builder:
         if "empty" in (left.type, right.type) and tree.op not in ("&", "~", "!~"):
             return self.nodes.literal(None, "empty")
         if tree.op == "&":
-            return self.nodes.make("&", (left, right), "string", sure=True)
+            return self.nodes.make("concat", (left, right), "string", sure=True)
         if tree.op in ("=", "!=", "~", "!~"):
             return self.equality(tree, left, right)
         if tree.op in _COMPARE:

@@ -140,7 +140,7 @@ def filled(node: Node, position: int) -> bool:
     """Is the value never empty when this column has one (a missing concept is told apart)?"""
     if node.sure or (node.op == "column" and node.fact == position):
         return True
-    if node.op in ("&",):
+    if node.op == "concat":
         return any(filled(a, position) for a in node.args)
     if node.op in ("lookup", "translate", "coding", "codeable", "pseudonym", "quantity"):
         return filled(node.args[0], position)

@@ -216,7 +216,8 @@ class _Writer:
             self.loop(s)
         if scope is self.a.record:
             for name in self.constant_blocks:
-                self.emit_once(self.resources[name])
+                if not self.resources[name].external:
+                    self.emit_once(self.resources[name])
         for r in here:
             self.emit(r, owner)
         self.accounts(scope, owner)
@@ -406,6 +407,18 @@ class _Writer:
 
     def code_loose(self, node: Node) -> str:
         return str(node.fact).format(*(self.var(a) for a in node.args))
+
+    def code_concat(self, node: Node) -> str:
+        """`&`: an empty side is an empty text (N1 6.6.7)."""
+        return " + ".join(self.as_text(a) for a in node.args)
+
+    def as_text(self, node: Node) -> str:
+        name = self.var(node)
+        if node.type in ("string", "date"):
+            return name if node.sure else f"({name} or '')"
+        if node.type == "empty":
+            return "''"
+        return f"to_string({name})" if node.sure else f"('' if {name} is None else to_string({name}))"
 
     def code_pseudonym(self, node: Node) -> str:
         value = self.var(node.args[0])
