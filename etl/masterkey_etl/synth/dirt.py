@@ -1,0 +1,215 @@
+"""What goes wrong in real files of this layout, planted at stated rates; each planting is one line of the key.
+
+The kinds were measured (site-formats 5.4, 4.2, 4.3); rates are per patient and lower than in the measured file
+where that file was made by shuffling (outcome code against label there: 30 %).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from masterkey_etl.synth.ccat import ORGANS, Row, day
+from masterkey_etl.synth.cohort import Patient
+from masterkey_etl.synth.identifiers import KINDS
+
+Finding = tuple[int, str, str]  # index of the row within the patient's rows, column id, planted value
+Plant = Callable[[Random, Patient, list[Row], dict[str, int]], Iterable[Finding]]
+
+FREE_TEXT = (
+    "diagnosis_text",
+    "clinical_diagnosis_text",
+    "specimen_diagnosis_text",
+    "specimen_site_other",
+    "cancer_site_other",
+    "hereditary_disease_other",
+    "trial_number",
+    "before_regimen",
+    "before_drug_typed",
+    "before_regimen_change",
+    "after_regimen",
+    "facility_id",
+    "registration_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dirt:
+    """`rate` of patients who get it. `finds` is the rule that must notice it, "" where it is harmless by itself."""
+
+    kind: str
+    rate: float
+    finds: str
+    plant: Plant
+
+
+def plant_all(
+    rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]
+) -> Iterator[tuple[str, Finding]]:
+    """Spoil a patient's rows in place; yields what was done. No column is spoilt twice."""
+    touched: set[str] = set()
+    for dirt in CASE_DIRT:
+        if rng.random() < dirt.rate:
+            for finding in dirt.plant(rng, patient, rows, at):
+                if finding[1] not in touched:
+                    yield dirt.kind, finding
+            touched.update(f for f in _COLUMNS[dirt.kind])
+
+
+def identifier(rng: Random, rows: list[Row], at: dict[str, int]) -> tuple[str, Finding]:
+    """Plant one identifier in a free text or id column of one row; a text that stands there stays in front."""
+    kind, make = rng.choice(KINDS)
+    column, index = rng.choice(FREE_TEXT), rng.randrange(len(rows))
+    i, value = at[column], make(rng)
+    before = rows[index][i]
+    rows[index][i] = value if before in ("NA", "") or before.startswith("*") else f"{before} {value}"
+    return f"identifier-{kind}", (index, column, value)
+
+
+def scatter_empty(rng: Random, row: Row) -> None:
+    """Some nulls are empty instead of `NA`."""
+    for i in rng.sample(range(len(row)), 6):
+        if row[i] == "NA":
+            row[i] = ""
+
+
+# -- one function per kind: spoil, and say where ------------------------------------------------------
+
+
+def _everywhere(rows: list[Row], at: dict[str, int], column: str, text: str) -> list[Finding]:
+    for row in rows:
+        row[at[column]] = text
+    return [(0, column, text)]
+
+
+def _swap_code(column: str, codes: tuple[str, str]) -> Plant:
+    """The code of one answer beside the label of the other, in every row."""
+
+    def plant(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+        now = rows[0][at[column]]
+        return _everywhere(rows, at, column, codes[now == codes[0]]) if now in codes else []
+
+    return plant
+
+
+def _drop_code(column: str) -> Plant:
+    """A filled label without its code."""
+
+    def plant(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+        return _everywhere(rows, at, column, "NA") if rows[0][at[column]] != "NA" else []
+
+    return plant
+
+
+def _wrong_site(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    i = at["metastasis_site"]
+    if rows[0][i] == "NA":
+        return []
+    wrong = rng.choice([c for c in ORGANS.values() if c != rows[0][i]])
+    label = rows[0][i + 1]
+    for row in rows:
+        if row[i + 1] == label:
+            row[i] = wrong
+    return [(0, "metastasis_site", wrong)]
+
+
+def _response_code(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    """C18213 (stable disease) beside PR or PD."""
+    i = at["before_response"]
+    first = next((n for n, row in enumerate(rows) if row[i + 1] in ("PR", "PD")), None)
+    if first is None:
+        return []
+    label, start = rows[first][i + 1], rows[first][at["before_start"]]
+    for row in rows:
+        if row[i + 1] == label and row[at["before_start"]] == start:
+            row[i] = "C18213"
+    return [(first, "before_response", "C18213")]
+
+
+def _line_code(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    """Code 2 beside the third and every later line."""
+    i = at["before_line"]
+    spoilt = [n for n, row in enumerate(rows) if row[i] in ("3", "4")]
+    for n in spoilt:
+        rows[n][i] = "2"
+    return [(spoilt[0], "before_line", "2")] if spoilt else []
+
+
+def _changes(column: str, pairs: tuple[tuple[str, str], tuple[str, str]]) -> Plant:
+    """A patient column that differs in the last row (code and label together)."""
+
+    def plant(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+        if len(rows) < 2:
+            return []
+        i = at[column]
+        rows[-1][i], rows[-1][i + 1] = pairs[rows[0][i + 1] == pairs[0][1]]
+        return [(len(rows) - 1, column, rows[-1][i])]
+
+    return plant
+
+
+def _age_changes(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    if len(rows) < 2:
+        return []
+    rows[-1][at["age"]] = str(patient.age + 1)
+    return [(len(rows) - 1, "age", rows[-1][at["age"]])]
+
+
+def _treated_before(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    if not patient.before:
+        return []
+    return _everywhere(rows, at, "diagnosis_date", day(patient.before[0].start + rng.randint(5, 200)))
+
+
+def _buddhist(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    year, rest = rows[0][at["diagnosis_date"]].split("/", 1)
+    return _everywhere(rows, at, "diagnosis_date", f"{int(year) + 543}/{rest}")
+
+
+def _impossible(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    year = rows[0][at["specimen_date"]].split("/")[0]
+    return _everywhere(rows, at, "specimen_date", f"{year}/2/30")
+
+
+def _treated_dead(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    """The last line ends after the death."""
+    if patient.death is None or not patient.after:
+        return []
+    return _everywhere(rows, at, "after_end", day(patient.death + rng.randint(3, 60)))
+
+
+def _unlisted(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> list[Finding]:
+    return _everywhere(rows, at, "smoking", "3")
+
+
+SEX = (("2", "女"), ("1", "男"))
+CASE_DIRT = (
+    Dirt("outcome-code", 0.10, "etl.code-label-disagree", _swap_code("outcome", ("C28554", "C37987"))),
+    Dirt("panel-code", 0.12, "etl.code-label-disagree", _swap_code("panel", ("1", "3"))),
+    Dirt("metastasis-code", 0.10, "etl.code-label-disagree", _swap_code("metastasis", ("0", "1"))),
+    Dirt("metastasis-site-code", 0.15, "etl.code-label-disagree", _wrong_site),
+    Dirt("response-code", 0.10, "etl.code-label-disagree", _response_code),
+    Dirt("line-code", 0.30, "etl.code-label-disagree", _line_code),
+    Dirt("option-without-code", 0.20, "", _drop_code("option_offered")),
+    Dirt("sex-changes", 0.01, "etl.changes-between-rows", _changes("sex", (SEX[1], SEX[0]))),
+    Dirt("ecog-changes", 0.01, "etl.changes-between-rows", _changes("ecog", (("0", "0"), ("1", "1")))),
+    Dirt("age-changes", 0.005, "etl.changes-between-rows", _age_changes),
+    Dirt("buddhist-year", 0.004, "etl.buddhist-year", _buddhist),
+    Dirt("treatment-before-diagnosis", 0.05, "", _treated_before),
+    Dirt("impossible-date", 0.004, "etl.value-refused", _impossible),
+    Dirt("treatment-after-death", 0.03, "", _treated_dead),
+    Dirt("unlisted-code", 0.005, "etl.code-undeclared", _unlisted),
+)
+_COLUMNS = {
+    d.kind: columns
+    for d, columns in zip(
+        CASE_DIRT,
+        (
+            ("outcome",), ("panel",), ("metastasis",), ("metastasis_site",), ("before_response",), ("before_line",),
+            ("option_offered",), ("sex",), ("ecog",), ("age",), ("diagnosis_date",), ("diagnosis_date",),
+            ("specimen_date",), ("after_end",), ("smoking",),
+        ),
+        strict=True,
+    )
+}
