@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.data import folder
@@ -50,9 +53,25 @@ def _compiled(path: Path, overlay: Path, _changed: int) -> CompiledMap:
 
 
 def keep(map_: CompiledMap, workspace: Workspace) -> Path:
-    """The map's whole text under its hash, so that `explain` is right one map version later."""
-    target = workspace.root / "maps" / f"{map_.version}.yaml"
+    """What the map says, under its hash: its text and, for `explain`, each leaf of each block.
+
+    So an explanation stays right whatever becomes of the map, its source model or the concept tables.
+    """
+    target = _kept(map_.version, workspace)
     if not target.exists():
+        blocks = {block: [asdict(leaf) for leaf in map_.leaves(block)] for block in map_.blocks}
+        headers = {c.id: c.header for c in map_.model.columns}
+        said = {"source": map_.model.id, "headers": headers, "blocks": blocks, "text": map_.text}
         with replacing(target) as out:
-            out.write(map_.text.encode())
+            out.write(json.dumps(said, ensure_ascii=False, indent=1).encode())
     return target
+
+
+def kept(version: str, workspace: Workspace) -> dict[str, Any]:
+    """What `keep` wrote."""
+    said: dict[str, Any] = json.loads(_kept(version, workspace).read_bytes())
+    return said
+
+
+def _kept(version: str, workspace: Workspace) -> Path:
+    return workspace.root / "maps" / f"{version}.json"

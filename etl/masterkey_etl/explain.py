@@ -1,0 +1,195 @@
+"""`masterkey explain`: from a CDM row or resource back to file, row, column and map line; from a row forward."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from masterkey_etl import maps
+from masterkey_etl.readers.rows import Rows
+from masterkey_etl.receive import open_kept
+from masterkey_etl.source_model import SourceModel
+from masterkey_etl.workspace import Workspace
+from masterkey_fhir.issue import MasterkeyError, Place, issue
+from masterkey_fhir.store import Repository, Source, Stored, Submission
+from masterkey_omop.keys import KeyMap
+
+_ROW = re.compile(r"(?P<file>.+):(?P<row>\d+)\Z")
+
+
+class ExplainError(MasterkeyError):
+    """There is nothing of that name."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One leaf of a resource: the map line that filled it and the cells its value came from."""
+
+    element: str
+    expression: str
+    map_line: str
+    columns: tuple[str, ...]
+    headers: tuple[str, ...]
+    cells: tuple[str, ...]  # empty on a registry node: the bytes are the site's
+
+
+@dataclass
+class Told:
+    """An explanation; `origins` of a resource, `became` of a row."""
+
+    what: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    origins: list[Origin] = field(default_factory=list)
+    became: list[Told] = field(default_factory=list)
+    cdm: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "what": self.what,
+            **self.facts,
+            "cdm": self.cdm,
+            "origins": [vars(o) for o in self.origins],
+            "became": [t.as_dict() for t in self.became],
+        }
+
+    def lines(self, indent: str = "") -> Iterator[str]:
+        yield f"{indent}{self.what}"
+        yield from (f"{indent}  {name}: {value}" for name, value in self.facts.items())
+        if self.cdm:
+            yield f"{indent}  in the CDM: {', '.join(self.cdm)}"
+        for o in self.origins:
+            yield f"{indent}  {o.element}"
+            yield f"{indent}    {o.map_line}   = {o.expression}"
+            yield from (f"{indent}    {text}" for text in _columns(o))
+        for told in self.became:
+            yield from told.lines(indent + "  ")
+
+
+def _columns(o: Origin) -> Iterator[str]:
+    for n, (column, header) in enumerate(zip(o.columns, o.headers, strict=True)):
+        value = f" = {o.cells[n]}" if n < len(o.cells) else ""
+        yield f"column {column} ({header}){value}"
+
+
+def explain(data: Path, what: str, *, site: str | None = None) -> Told:
+    """`Type/id`, `table:key` or `file:row`. Raises ExplainError when there is nothing of that name."""
+    workspace = Workspace.open(data)
+    repository = Repository.open(workspace.repository_url)
+    try:
+        return _Explainer(workspace, repository, site).explain(what)
+    finally:
+        repository.close()
+
+
+class _Explainer:
+    def __init__(self, workspace: Workspace, repository: Repository, site: str | None) -> None:
+        self.workspace, self.repository = workspace, repository
+        self.sites = [workspace.site(site).id] if site else repository.sites()
+
+    def explain(self, what: str) -> Told:
+        kind, _, id_ = what.partition("/")
+        if id_ and kind.isalpha():
+            return self.resource_named(kind, id_)
+        found = _ROW.match(what)
+        if found is None:
+            raise ExplainError(issue("etl.explain-what"))
+        row = int(found["row"])
+        if re.fullmatch(r"[a-z_]+", found["file"]):
+            return self.cdm_row(found["file"], row)
+        return self.source_row(found["file"], row)
+
+    # -- back ---------------------------------------------------------------------------------------------
+
+    def resource_named(self, kind: str, id_: str) -> Told:
+        for site in self.sites:
+            if stored := self.repository.read(site, kind, id_):
+                return self.resource(stored)
+        raise ExplainError(issue("etl.explain-nothing", what="resource"))
+
+    def cdm_row(self, table: str, number: int) -> Told:
+        with self._keys() as keys:
+            found = keys.find(table, number)
+        if found is None or found[0] not in self.sites:
+            raise ExplainError(issue("etl.explain-nothing", what=f"row of {table}"))
+        site, key = found
+        stored = self.repository.read(site, key.type, key.id)
+        told = Told(f"{table}:{number}", {"made from": f"{key.type}/{key.id} of {site}", "slot": key.slot or "-"})
+        if stored is not None:
+            told.became.append(self.resource(stored))
+        return told
+
+    def resource(self, stored: Stored) -> Told:
+        told = Told(f"{stored.type}/{stored.id}", {"site": stored.site, "version": stored.version})
+        told.cdm = self.cdm_rows(stored)
+        source = self.repository.source(stored.site, stored.type, stored.id, stored.version)
+        if source is None:
+            told.facts["came"] = f"through the FHIR API, {stored.last_updated}"
+            return told
+        submission = self.submission(stored.site, source.submission)
+        rows = ", ".join(map(str, source.rows))
+        told.facts |= {"file": f"{source.file}, row {rows} (delivery {source.submission})"}
+        told.facts |= {"received": submission.received, "map": f"{source.map_version[:12]}, block {source.block}"}
+        told.origins = list(self.origins(stored.site, source, submission))
+        return told
+
+    def origins(self, site: str, source: Source, submission: Submission) -> Iterator[Origin]:
+        said = maps.kept(source.map_version, self.workspace)
+        cells = self.cells(submission, said["source"], source.rows[0]) if source.rows else {}
+        for leaf in said["blocks"][source.block]:
+            yield _origin(leaf, said["headers"], cells)
+
+    def cells(self, submission: Submission, model_id: str, row: int) -> dict[str, str]:
+        """Column id -> text of one row, on a site node; a registry does not open what it keeps."""
+        if self.workspace.role != "site":
+            return {}
+        model = SourceModel.load(model_id, self.workspace.overlay)
+        kept = self.workspace.root / "kept" / submission.site / f"{submission.sha256}.mk"
+        with open_kept(kept, self.workspace.keys(submission.site)) as stream:
+            read = Rows(stream, model.encoding[0], model.delimiter)
+            positions = model.match(next(iter(read)).fields).positions
+            fields = next((r.fields for r in read if r.number == row), [])
+        pairs = zip(model.columns, positions, strict=True)
+        return {c.id: fields[p] for c, p in pairs if p is not None and p < len(fields)}
+
+    # -- forward ------------------------------------------------------------------------------------------
+
+    def source_row(self, file: str, row: int) -> Told:
+        told = Told(f"{file} row {row}")
+        for site in self.sites:
+            for stored, source in self.repository.made_from(site, file, row):
+                facts = {"block": source.block, "site": site}
+                told.became.append(Told(f"{stored.type}/{stored.id}", facts, cdm=self.cdm_rows(stored)))
+        if not told.became:
+            raise ExplainError(
+                issue("etl.explain-nothing", Place(file=file, row=row), what="row that became something")
+            )
+        return told
+
+    def cdm_rows(self, stored: Stored) -> list[str]:
+        with self._keys() as keys:
+            found = keys.rows_of(stored.site, stored.type, stored.id)
+        return [f"{key.table}:{number}" for key, number in found]
+
+    def submission(self, site: str, number: int) -> Submission:
+        return next(s for s in self.repository.submissions(site) if s.id == number)
+
+    def _keys(self) -> KeyMap:
+        from masterkey_etl.project import key_file
+
+        path = key_file(self.workspace)
+        return KeyMap(path if path.exists() else None)
+
+
+def _origin(leaf: dict[str, Any], headers: dict[str, str], cells: dict[str, str]) -> Origin:
+    columns = tuple(leaf["columns"])
+    return Origin(
+        leaf["path"],
+        leaf["expression"],
+        f"{Path(leaf['file']).name} line {leaf['line']}",
+        columns,
+        tuple(headers[c] for c in columns),
+        tuple(cells.get(c, "") for c in columns) if cells else (),
+    )
