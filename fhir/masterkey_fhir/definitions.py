@@ -79,9 +79,7 @@ class SearchParameter:
     url: str
     expression: str  # FHIRPath; "" when the standard gives none (_text, _content, _filter, _query)
     targets: tuple[str, ...] = ()
-    components: tuple[
-        tuple[str, str], ...
-    ] = ()  # composite: (code of the part, FHIRPath below the expression)
+    components: tuple[tuple[str, str], ...] = ()  # composite: (code of the part, FHIRPath below the expression)
 
 
 @cache
@@ -115,6 +113,13 @@ def ancestors(name: str) -> Iterable[str]:
 
 
 @cache
+def json_members(name: str) -> Mapping[str, tuple[str, str]]:
+    """JSON name -> (element name, type): `valueQuantity` -> ("value", "Quantity"); {} for an unknown type."""
+    elements = types()[name].elements.values() if name in types() else ()
+    return {j: (e.name.removesuffix("[x]"), t) for e in elements for j, t in e.json_names().items()}
+
+
+@cache
 def search_parameters(resource_type: str) -> Mapping[str, SearchParameter]:
     """Search parameters of a type by code, those of Resource and DomainResource included."""
     table = _table("search")["parameters"]
@@ -142,9 +147,7 @@ def value_set_codes(url: str) -> frozenset[tuple[str, str]] | None:
         return None
     systems = table["systems"]
     return frozenset(
-        (system, code)
-        for system, codes in entry.items()
-        for code in (systems[system] if codes is True else codes)
+        (system, code) for system, codes in entry.items() for code in (systems[system] if codes is True else codes)
     )
 
 

@@ -14,13 +14,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 import orjson
 
-from masterkey_fhir.definitions import types
+from masterkey_fhir.definitions import json_members, types
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 
 MAX_DEPTH = 254  # what orjson writes
@@ -58,17 +58,13 @@ def loads(data: bytes | bytearray | str) -> dict[str, Any]:
     return value
 
 
-def parse(
-    data: bytes | bytearray | str, place: Place | None = None
-) -> tuple[dict[str, Any] | None, list[Issue]]:
+def parse(data: bytes | bytearray | str, place: Place | None = None) -> tuple[dict[str, Any] | None, list[Issue]]:
     """As `loads`, but the Issues are returned; `place` tells where the text came from."""
     try:
         return loads(data), []
     except JsonError as error:
         where = place or Place()
-        return None, [
-            i.at(site=where.site, file=where.file, row=where.row, field=where.field) for i in error.issues
-        ]
+        return None, [i.at(site=where.site, file=where.file, row=where.row, field=where.field) for i in error.issues]
 
 
 def dumps(resource: Any, *, pretty: bool = False) -> bytes:
@@ -186,7 +182,7 @@ def _strict(data: bytes | bytearray | str) -> tuple[dict[str, Any] | None, list[
         return None, [issue("fhir.json-syntax", line=error.lineno, column=error.colno, reason=error.msg)]
     if not isinstance(value, dict):
         return None, [issue("fhir.json-object", found=json_kind(value))]
-    found = list(_faults(value, root(value)))
+    found = list(_faults(value, Where.top(value)))
     return (None if found else value), found
 
 
@@ -203,30 +199,31 @@ def depth(text: str) -> int:
     return deepest
 
 
-def root(resource: dict[str, Any]) -> str:
-    """The resource type as the first part of an expression; empty when it is none of R4's."""
-    name = resource.get("resourceType")
+def root(value: Any) -> str:
+    """The resource type as the first part of an expression; "" when it is none of R4's."""
+    name = value.get("resourceType") if isinstance(value, dict) else None
     return name if isinstance(name, str) and name in types() else ""
 
 
-def _faults(value: Any, path: str) -> Iterator[Issue]:
+def _faults(value: Any, where: Where) -> Iterator[Issue]:
     if isinstance(value, _Bad):
-        yield _bad(value, path)
+        yield _bad(value, where.path)
     elif isinstance(value, str):
-        yield from _surrogates(value, path)
+        yield from _surrogates(value, where.path)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _faults(item, f"{path}[{index}]")
+            yield from _faults(item, where.step(index, item))
     elif isinstance(value, dict):
-        yield from _object_faults(value, path)
+        yield from _object_faults(value, where)
 
 
-def _object_faults(value: dict[str, Any], path: str) -> Iterator[Issue]:
+def _object_faults(value: dict[str, Any], where: Where) -> Iterator[Issue]:
     for key, times in value.times.items() if isinstance(value, _Repeated) else ():
-        yield issue("fhir.json-duplicate", Place(expression=below(path, key)), times=times)
+        place = Place(expression=where.step(key, value[key]).path)
+        yield issue("fhir.json-duplicate", place, times=times)
     for key, item in value.items():
-        yield from _surrogates(key, path)
-        yield from _faults(item, below(path, key))
+        yield from _surrogates(key, where.path)
+        yield from _faults(item, where.step(key, item))
 
 
 def _bad(value: _Bad, path: str) -> Issue:
@@ -240,25 +237,40 @@ def _surrogates(text: str, path: str) -> Iterator[Issue]:
         yield issue("fhir.json-surrogate", Place(expression=path))
 
 
-def below(path: str, key: str) -> str:
-    """The FHIRPath of a member: `valueQuantity` is `value`, `_birthDate` is `birthDate`.
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in a resource as FHIRPath: `valueQuantity` is `value`, `_birthDate` is `birthDate`.
 
-    A key that does not look like an element name stays out: it could be anything.
+    `type` is the R4 type of the value there, "" when it is not known.
     """
-    if not _NAME.fullmatch(key):
-        return path
-    name = key.removeprefix("_")
-    name = choice_names().get(name, name)
-    return f"{path}.{name}" if path else name
+
+    path: str
+    type: str
+
+    @classmethod
+    def top(cls, value: Any) -> Where:
+        name = root(value)
+        return cls(name, name)
+
+    def step(self, key: str | int, value: Any) -> Where:
+        """The place of a member or item, and what is there."""
+        return self._item(key, value) if isinstance(key, int) else self._member(key, value)
+
+    def _item(self, index: int, value: Any) -> Where:
+        return Where(f"{self.path}[{index}]", _restart(self.type, value))
+
+    def _member(self, key: str, value: Any) -> Where:
+        if not _NAME.fullmatch(key):  # it could be anything: it stays out
+            return Where(self.path, "")
+        plain = key.removeprefix("_")
+        name, kind = json_members(self.type).get(plain, (plain, ""))
+        kind = "Element" if key != plain else kind
+        return Where(f"{self.path}.{name}" if self.path else name, _restart(kind, value))
 
 
-@cache
-def choice_names() -> dict[str, str]:
-    """`valueQuantity` -> `value`, for every choice of R4; a name that some type has as such stays."""
-    elements = [e for t in types().values() for e in t.elements.values()]
-    plain = {e.name for e in elements}
-    choices = {n: e.name.removesuffix("[x]") for e in elements if e.is_choice for n in e.json_names()}
-    return {name: stem for name, stem in choices.items() if name not in plain}
+def _restart(kind: str, value: Any) -> str:
+    """Where any resource may stand, the instance names its type."""
+    return (root(value) or kind) if kind == "Resource" else kind
 
 
 def json_kind(value: Any) -> str:
@@ -277,7 +289,7 @@ def json_kind(value: Any) -> str:
 
 
 def _dumps_strict(resource: Any, option: int) -> bytes:
-    found = list(_unwritable(resource, root(resource) if isinstance(resource, dict) else ""))
+    found = list(_unwritable(resource, Where.top(resource)))
     if found:
         raise JsonError(*found)
     return orjson.dumps(_wide(resource), default=_fragment, option=option)
@@ -292,20 +304,24 @@ def _wide(value: Any) -> Any:
     return Decimal(value) if value.__class__ is int else value
 
 
-def _unwritable(value: Any, path: str, level: int = 1) -> Iterator[Issue]:
+def _unwritable(value: Any, where: Where, level: int = 1) -> Iterator[Issue]:
     if level > MAX_DEPTH and isinstance(value, dict | list):
-        yield issue("fhir.json-depth", Place(expression=path), limit=MAX_DEPTH)
+        yield issue("fhir.json-depth", Place(expression=where.path), limit=MAX_DEPTH)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _unwritable(key, path) if isinstance(key, str) else [_no_json(key, path)]
-            yield from _unwritable(item, below(path, str(key)), level + 1)
+            yield from _unwritable_key(key, where)
+            yield from _unwritable(item, where.step(str(key), item), level + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _unwritable(item, f"{path}[{index}]", level + 1)
+            yield from _unwritable(item, where.step(index, item), level + 1)
     elif isinstance(value, str):
-        yield from _surrogates(value, path)
+        yield from _surrogates(value, where.path)
     elif not _writable(value):
-        yield _no_json(value, path)
+        yield _no_json(value, where.path)
+
+
+def _unwritable_key(key: Any, where: Where) -> Iterator[Issue]:
+    yield from _surrogates(key, where.path) if isinstance(key, str) else [_no_json(key, where.path)]
 
 
 def _writable(value: Any) -> bool:

@@ -26,7 +26,7 @@ from typing import Any
 from masterkey_fhir.check import check
 from masterkey_fhir.definitions import resource_types, types
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
-from masterkey_fhir.json import below, root
+from masterkey_fhir.json import Where, root
 
 
 class R4Error(MasterkeyError, AttributeError):
@@ -170,7 +170,7 @@ def dump(model: Any) -> dict[str, Any]:
 def _object(model: Any) -> dict[str, Any]:
     """fhir.resources' own dump turns decimals into floats: so the attributes are read one by one."""
     out = {"resourceType": model.get_resource_type()} if model.has_resource_base() else {}
-    for json_name, attribute in _attributes(type(model)):
+    for json_name, attribute in _attributes(model.__class__):
         value = getattr(model, attribute)
         if value is not None:
             out[json_name] = _plain(value)
@@ -226,21 +226,29 @@ def second_opinion(resource: dict[str, Any]) -> list[Issue]:
     except KeyError:  # an unknown resource type below: http://hl7.org/fhir/R4/resourcelist.html
         return [issue("fhir.second-opinion", Place(expression=name), kind="KeyError")]
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        return list(_opinions(name, error))
+        return list(_opinions(resource, error))
     return []
 
 
-def _opinions(name: str, error: Any) -> Iterator[Issue]:
+def _opinions(resource: Any, error: Any) -> Iterator[Issue]:
     """One Issue per error of pydantic, without its message: that one quotes the value."""
     one = {"loc": (), "type": type(error).__name__}
     details: list[dict[str, Any]] = error.errors() if hasattr(error, "errors") else [one]
     for entry in details:
-        place = Place(expression=_expression(name, entry["loc"]))
+        place = Place(expression=_expression(resource, entry["loc"]))
         yield issue("fhir.second-opinion", place, kind=str(entry["type"]))
 
 
-def _expression(name: str, location: Iterable[str | int]) -> str:
-    path = name
+def _expression(resource: Any, location: Iterable[str | int]) -> str:
+    where, value = Where.top(resource), resource
     for step in location:
-        path = f"{path}[{step}]" if isinstance(step, int) else below(path, step)
-    return path
+        value = _below(value, step)
+        where = where.step(step, value)
+    return where.path
+
+
+def _below(value: Any, step: str | int) -> Any:
+    try:
+        return value[step]
+    except (LookupError, TypeError):
+        return None
