@@ -162,9 +162,7 @@ def _like(second: Decimal, before: Part) -> Part:
     if isinstance(before, int):
         return int(second) if second == int(second) else second
     exponent = before.as_tuple().exponent
-    return (
-        second.quantize(before) if isinstance(exponent, int) and second == second.quantize(before) else second
-    )
+    return second.quantize(before) if isinstance(exponent, int) and second == second.quantize(before) else second
 
 
 def _move_clock(when: Time, amount: Decimal, unit: int) -> Time:

@@ -89,9 +89,7 @@ def this_code(type_name: str | None) -> Code:
     return single(type_name, lambda this, env: this, is_this=True)
 
 
-EMPTY = Code(
-    type=None, one=lambda this, env: None, many=lambda this, env: NOTHING, is_empty=True, literal=NOTHING
-)
+EMPTY = Code(type=None, one=lambda this, env: None, many=lambda this, env: NOTHING, is_empty=True, literal=NOTHING)
 
 
 # -- views of a node that its consumers ask for

@@ -166,5 +166,14 @@ def _time_key(t: Temporal) -> Hashable:
     return (isinstance(t, Time), at_utc(t).parts if t.zone else t.parts, t.zone is None)
 
 
+def as_written(value: Any) -> Hashable:
+    """As `key`, without asking UCUM: for values that share their units."""
+    return (Quantity, value.value, value.unit) if value.__class__ is Quantity else key(value)
+
+
+def share_units(values: Iterable[Any]) -> bool:
+    return len({v.unit for v in values if v.__class__ is Quantity}) < 2
+
+
 def keys(values: Iterable[Any]) -> set[Hashable]:
     return {key(v) for v in values}

@@ -54,6 +54,8 @@ class Expression:
         """
         focus = resource if context is None else context
         kind = self.type_name or (focus.get("resourceType") if focus.__class__ is dict else None)
+        if kind in types() and context is None and services is None and not constants:
+            return self.bind(str(kind))(resource)
         code = self._codes.get(kind) or self._code(kind)
         env = self._env(resource, focus, kind, constants, services) if self._needs_env else None
         return _plain(self._items(code, _start(focus, kind), env))
@@ -91,9 +93,8 @@ class Expression:
         if code.is_empty:
             return lambda resource: []
         if self._needs_env:
-            return lambda resource: self(resource)
-        items = self._items
-        return lambda resource: _plain(items(code, resource, None))
+            return _with_env(code, type_name)
+        return _of_one(code.one) if code.one is not None else _of_many(code.many)
 
     def _code(self, kind: str | None) -> Code:
         code = self._codes.get(kind)
@@ -112,12 +113,8 @@ class Expression:
     def _items(self, code: Code, start: Item, env: Env | None) -> list[Item]:
         try:
             return code.many(start, env)  # type: ignore[arg-type]  # None only where nothing reads it
-        except FhirPathError:
-            raise
-        except (AttributeError, TypeError, KeyError, ValueError) as error:
-            raise execution(
-                0, f"the input does not have the JSON shape of R4 ({error.__class__.__name__})"
-            ) from error
+        except _SHAPE_ERRORS as error:
+            raise _shape(error) from error
 
     def _env(
         self,
@@ -131,6 +128,51 @@ class Expression:
         root = Typed(whole, resource.get("resourceType")) if whole.__class__ is dict else whole
         context = Typed(focus, kind) if focus.__class__ is dict else focus
         return Env(root, root, context, constants, services or _NO_SERVICES)
+
+
+# What a step raises on JSON that is not what R4 says: a string where an object must be.
+_SHAPE_ERRORS = (AttributeError, TypeError, KeyError, ValueError)
+
+
+def _shape(error: Exception) -> FhirPathError:
+    return execution(0, f"the input does not have the JSON shape of R4 ({error.__class__.__name__})")
+
+
+def _of_one(one: Any) -> Run:
+    def run(resource: Any) -> list[Any]:
+        try:
+            item = one(resource, None)
+        except _SHAPE_ERRORS as error:
+            raise _shape(error) from error
+        if item.__class__ is Typed:
+            item = item.value
+        return [] if item is None else [item]
+
+    return run
+
+
+def _of_many(many: Any) -> Run:
+    def run(resource: Any) -> list[Any]:
+        try:
+            items = many(resource, None)
+        except _SHAPE_ERRORS as error:
+            raise _shape(error) from error
+        return _plain(items) if items else []
+
+    return run
+
+
+def _with_env(code: Code, kind: str) -> Run:
+    many = code.many
+
+    def run(resource: Any) -> list[Any]:
+        root = Typed(resource, kind)
+        try:
+            return _plain(many(resource, Env(root, root, root, _NO_CONSTANTS, _NO_SERVICES)))
+        except _SHAPE_ERRORS as error:
+            raise _shape(error) from error
+
+    return run
 
 
 def _start(focus: Any, kind: str | None) -> Item:

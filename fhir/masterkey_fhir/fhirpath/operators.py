@@ -11,6 +11,7 @@ from masterkey_fhir.fhirpath.arithmetic import WrongTypesError
 from masterkey_fhir.fhirpath.code import (
     BOOLEAN,
     EMPTY,
+    NOTHING,
     STRING,
     Code,
     Env,
@@ -27,11 +28,13 @@ from masterkey_fhir.fhirpath.equality import (
     NotComparableError,
     all_equal,
     all_equivalent,
+    as_written,
     equal,
     equivalent,
     key,
     keys,
     order,
+    share_units,
 )
 from masterkey_fhir.fhirpath.errors import FhirPathError, execution
 from masterkey_fhir.fhirpath.items import Convert, Item, Typed, system_name, to_system
@@ -265,8 +268,25 @@ def union(left: Code, right: Code, at: int) -> Code:
     kind, a, b = same_type(left, right)
     if a.is_empty or b.is_empty:
         return distinct(b if a.is_empty else a)
-    get_a, get_b = a.many, b.many
-    return distinct(plural(kind, lambda this, env: [*get_a(this, env), *get_b(this, env)]))
+    return distinct(plural(kind, _two(a.one, b.one) if a.one and b.one else _both(a.many, b.many)))
+
+
+def _two(get_a: One, get_b: One) -> Many:
+    def many(this: Item, env: Env) -> list[Item]:
+        x, y = get_a(this, env), get_b(this, env)
+        if x is None:
+            return NOTHING if y is None else [y]
+        return [x] if y is None else [x, y]
+
+    return many
+
+
+def _both(get_a: Many, get_b: Many) -> Many:
+    def many(this: Item, env: Env) -> list[Item]:
+        xs, ys = get_a(this, env), get_b(this, env)
+        return [*xs, *ys] if xs and ys else xs or ys
+
+    return many
 
 
 def identity(item: Item, convert: Convert | None) -> Hashable:
@@ -284,10 +304,12 @@ def distinct(of: Code) -> Code:
         items = many(this, env)
         if len(items) < 2:
             return items
-        found: dict[Hashable, Item] = {}
-        for item in items:
-            found.setdefault(identity(item, convert), item)
-        return list(found.values())
+        found = [convert(i) for i in items] if convert else items
+        name = as_written if share_units(found) else key
+        kept: dict[Hashable, Item] = {}
+        for item, value in zip(items, found, strict=True):
+            kept.setdefault(key(item.extra) if value is None else name(value), item)
+        return list(kept.values()) if len(kept) < len(items) else items
 
     return plural(of.type, unique, ordered=of.ordered)
 

@@ -182,9 +182,7 @@ def _lift(of: Code, kind: str | None, get: Get | None, get_all: GetAll | None) -
 
         return plural(kind, from_one)
     many = of.many
-    return plural(
-        kind, lambda this, env: [v for o in many(this, env) for v in get_all(o)], ordered=of.ordered
-    )
+    return plural(kind, lambda this, env: [v for o in many(this, env) for v in get_all(o)], ordered=of.ordered)
 
 
 def _map(of: Code, kind: str | None, get: Get) -> Code:
@@ -199,9 +197,7 @@ def _map(of: Code, kind: str | None, get: Get) -> Code:
 
         return single(kind, one)
     many = of.many
-    return plural(
-        kind, lambda this, env: [v for o in many(this, env) if (v := get(o)) is not None], ordered=of.ordered
-    )
+    return plural(kind, lambda this, env: [v for o in many(this, env) if (v := get(o)) is not None], ordered=of.ordered)
 
 
 # -- choice elements
@@ -273,11 +269,7 @@ def dynamic_step(name: str) -> GetAll:
 
     def step(item: Item) -> list[Item]:
         if item.__class__ is not Typed:
-            return (
-                [getattr(item, name)]
-                if item.__class__ is TypeInfo and name in ("name", "namespace")
-                else NOTHING
-            )
+            return [getattr(item, name)] if item.__class__ is TypeInfo and name in ("name", "namespace") else NOTHING
         kind = item.type
         if kind is None or kind not in types():
             return _of_json(item.value, name)

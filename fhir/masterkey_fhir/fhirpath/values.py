@@ -150,8 +150,7 @@ _WIDTHS = (4, 2, 2, 2, 2, 2)
 
 def _text(parts: tuple[Part, ...], first: int) -> str:
     out = "".join(
-        mark + _padded(part, width)
-        for mark, width, part in zip(_MARKS[first:], _WIDTHS[first:], parts, strict=False)
+        mark + _padded(part, width) for mark, width, part in zip(_MARKS[first:], _WIDTHS[first:], parts, strict=False)
     )
     return out.removeprefix("T") if first else out
 

@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any
 
 from masterkey_fhir.fhirpath.code import Code, Env, Many, One, dynamic
+from masterkey_fhir.fhirpath.errors import FhirPathError
 from masterkey_fhir.fhirpath.items import Item, Typed, is_primitive, to_dynamic
 from masterkey_fhir.fhirpath.values import Quantity, Temporal
 from masterkey_fhir.issue import Place, issue
@@ -78,18 +79,34 @@ def _select(source: Source, entry: dict[str, Any], place: str, kind: str | None)
 
 
 def _columns(source: Source, entry: dict[str, Any], place: str, kind: str | None) -> list[Select]:
-    cells: list[tuple[Column, One]] = []
+    cells: list[tuple[Column, One, str]] = []
     for here, column in source.objects(entry, "column", place):
         cell = _column(source, column, here, kind)
         if cell is not None:
-            cells.append(cell)
+            cells.append((*cell, f"ViewDefinition.{here}.path"))
     if not cells:
         return []
-    return [Select(tuple(c for c, _ in cells), _row(tuple(get for _, get in cells)))]
+    columns, getters, places = zip(*cells, strict=True)
+    return [Select(columns, _row(getters, places))]
 
 
-def _row(getters: tuple[One, ...]) -> Rows:
-    return lambda item, env: [tuple([get(item, env) for get in getters])]
+def _row(getters: tuple[One, ...], places: tuple[str, ...]) -> Rows:
+    def row(item: Item, env: Env) -> list[tuple[Any, ...]]:
+        try:
+            return [tuple([get(item, env) for get in getters])]
+        except FhirPathError as error:
+            raise _placed(error, item, env) from error
+
+    def _placed(error: FhirPathError, item: Item, env: Env) -> ViewError:
+        """Finds the cell that fails only after one did."""
+        for get, place in zip(getters, places, strict=True):
+            try:
+                get(item, env)
+            except FhirPathError as own:
+                return ViewError(*(i.at(expression=place) for i in own.issues))
+        return ViewError(*error.issues)
+
+    return row
 
 
 def _column(source: Source, entry: dict[str, Any], place: str, kind: str | None) -> tuple[Column, One] | None:

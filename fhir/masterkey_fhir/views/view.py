@@ -60,9 +60,7 @@ class View:
             return iter(())
         return iter(self._of(resource, constants, services or Services()))
 
-    def _of(
-        self, resource: dict[str, Any], constants: Mapping[str, Any], services: Services
-    ) -> list[tuple[Any, ...]]:
+    def _of(self, resource: dict[str, Any], constants: Mapping[str, Any], services: Services) -> list[tuple[Any, ...]]:
         root = Typed(resource, self.resource)
         known = {**self._constants, **constants} if constants else self._constants
         env = Env(root, root, root, known, services)

@@ -109,10 +109,7 @@ _TO: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 FUNCTIONS: dict[str, Function] = {
     **{f"to{name}": on_value(convert, ANY, gives=kind) for name, (convert, kind) in _TO.items()},
-    **{
-        f"convertsTo{name}": on_value(_converts(convert), ANY, gives=BOOLEAN)
-        for name, (convert, _) in _TO.items()
-    },
+    **{f"convertsTo{name}": on_value(_converts(convert), ANY, gives=BOOLEAN) for name, (convert, _) in _TO.items()},
     "toQuantity": on_value(_to_quantity_in, ANY, TEXT, gives="System.Quantity", optional=1),
     "convertsToQuantity": on_value(_converts(_to_quantity_in), ANY, TEXT, gives=BOOLEAN, optional=1),
 }

@@ -80,15 +80,19 @@ def _get_value(call: Invocation) -> Code:
 
 def _resolve(call: Invocation) -> Code:
     """The resource by the resolver, or by its type alone when none knows it: enough for `is`."""
+    if call.of.one is not None:
+        get = call.of.one
+
+        def one(this: Item, env: Env) -> Item:
+            item = get(this, env)
+            return None if item is None else _resolved(plain(item), env)
+
+        return single(None, one)
     many = call.of.many
-
-    def some(this: Item, env: Env) -> list[Item]:
-        found = (_resolved(plain(i), env) for i in many(this, env))
-        return [r for r in found if r is not None]
-
-    if call.of.one is None:
-        return plural(None, some)
-    return single(None, lambda this, env: next(iter(some(this, env)), None))
+    return plural(
+        None,
+        lambda this, env: [r for i in many(this, env) if (r := _resolved(plain(i), env)) is not None],
+    )
 
 
 def _resolved(item: Any, env: Env) -> Item:

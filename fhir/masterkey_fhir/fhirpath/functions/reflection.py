@@ -14,9 +14,7 @@ from masterkey_fhir.fhirpath.paths import narrowed
 from masterkey_fhir.fhirpath.scope import Invocation
 from masterkey_fhir.fhirpath.tree import Member, Name, Node
 
-_SYSTEM = frozenset(
-    {"Any", "Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time", "Quantity", "Long"}
-)
+_SYSTEM = frozenset({"Any", "Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time", "Quantity", "Long"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,14 @@ def specifier(node: Node) -> Wanted:
         case Member(at, Name(_, namespace), name):
             return wanted(namespace, name, at)
     raise semantic(node.at, "a type name is needed here")
+
+
+def lenient(spec: Wanted) -> Wanted:
+    """R4's own search parameters write `value.as(DateTime)` for the FHIR type dateTime."""
+    if spec.fhir is not None or spec.system is None:
+        return spec
+    fhir = spec.system[0].lower() + spec.system[1:]
+    return Wanted(fhir if is_primitive(fhir) else None, spec.system)
 
 
 def _runtime(test: Callable[[str], bool]) -> Callable[[Item], bool]:
@@ -117,7 +123,7 @@ def _those(many: Many, check: Callable[[Item], bool]) -> Many:
 
 def as_type(of: Code, spec: Wanted, strict: bool, at: int) -> Code:
     """R4 writes `as` on lists (dom-3, search parameters); strict mode holds it to one item (6.3.3)."""
-    code = of_type(of, spec)
+    code = of_type(of, spec if strict else lenient(spec))
     if not strict or of.one is not None:
         return code
     many = of.many
@@ -138,9 +144,7 @@ def _type(call: Invocation) -> Code:
 
 FUNCTIONS: dict[str, Function] = {
     "is": Function(lambda call: is_type(call.of, specifier(call.node.args[0]), call.at), 1, 1),
-    "as": Function(
-        lambda call: as_type(call.of, specifier(call.node.args[0]), call.compiler.strict, call.at), 1, 1
-    ),
+    "as": Function(lambda call: as_type(call.of, specifier(call.node.args[0]), call.compiler.strict, call.at), 1, 1),
     "ofType": Function(lambda call: of_type(call.of, specifier(call.node.args[0])), 1, 1),
     "type": Function(_type),
 }
