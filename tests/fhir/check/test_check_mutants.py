@@ -5,7 +5,9 @@ FHIRPath expression. HL7's Java validator (6.3.11, offline) was run over all row
 before mutation valid and refuses all mutants but these, which the standard refuses all the same: an empty array
 in a name, text of blanks only (ASCII or ideographic), a control character, arrays of unequal length beside each
 other, `_url` in an Extension, two types of a choice of which one has only an extension, "!!!!" as base64, a
-reference to `Foo/1`, a resource of the abstract type Resource.
+reference to `Foo/1`, a wrong type in `Reference.type` or in a conditional reference, a resource of the abstract
+type Resource. Of `STAYS_VALID` it refuses the three where an extension stands for a required code: ours takes a
+code that is not there for undecided.
 """
 
 from __future__ import annotations
