@@ -55,9 +55,7 @@ def _alone(door: Door, entry: Entry) -> Outcome:
         return _transaction(door, [entry])[0]
     except (RefusedError, StoreError) as error:
         refused = error if isinstance(error, RefusedError) else RefusedError(*error.issues)
-        return Outcome(
-            f"{refused.status} {_REASON.get(refused.status, 'Error')}", issues=list(refused.issues)
-        )
+        return Outcome(f"{refused.status} {_REASON.get(refused.status, 'Error')}", issues=list(refused.issues))
 
 
 _REASON = {
@@ -123,14 +121,12 @@ def _judge(door: Door, entry: Entry) -> list[Issue]:
 def _run(door: Door, plan: Plan, writer: Writer, written: list[Written]) -> list[Outcome]:
     """In the order of http://hl7.org/fhir/R4/http.html#trules: DELETE, POST, PUT, GET."""
     results: dict[int, Outcome] = {}
-    by_method = {
-        m: [t for t in plan.targets if t.entry.method == m] for m in ("DELETE", "POST", "PUT", "GET")
-    }
+    by_method = {m: [t for t in plan.targets if t.entry.method == m] for m in ("DELETE", "POST", "PUT", "GET")}
     changes = [t for t in by_method["POST"] + by_method["PUT"] if t.writes]
     drafts = [_draft(door, plan, t) for t in changes]
     plan.check()
     for t in by_method["DELETE"]:
-        results[id(t)] = _deleted(door, writer, t, written)
+        results[id(t)] = _deleted(t, written)
     for t, w in zip(changes, writer.write(door.site, drafts), strict=True):
         results[id(t)] = _put(t, w)
         if w.status != "unchanged":
@@ -168,9 +164,7 @@ def _draft(door: Door, plan: Plan, target: Target) -> Draft:
 def _dangling(door: Door, entry: Entry, plan: Plan) -> list[Issue]:
     """A urn: reference that no entry of the bundle has as its fullUrl points nowhere for ever."""
     lost = [r for r in found_in(entry) if r.startswith(("urn:uuid:", "urn:oid:")) and r not in plan.links]
-    return (
-        [issue("fhir.reference-unresolved", entry.place(door.site, "resource"), n=len(lost))] if lost else []
-    )
+    return [issue("fhir.reference-unresolved", entry.place(door.site, "resource"), n=len(lost))] if lost else []
 
 
 def _with_patient(resource: dict[str, Any], link: Link) -> dict[str, Any]:
@@ -184,13 +178,12 @@ def _with_patient(resource: dict[str, Any], link: Link) -> dict[str, Any]:
     return out
 
 
-def _deleted(door: Door, writer: Writer, target: Target, written: list[Written]) -> Outcome:
-    for id_ in target.ids:
-        found = writer.delete(door.site, target.entry.type, id_)
-        if found:
-            written.append(found)
-            return Outcome("204 No Content", "", "", found.version, found.last_updated)
-    return Outcome("204 No Content")
+def _deleted(target: Target, written: list[Written]) -> Outcome:
+    found = target.deleted
+    if found is None:
+        return Outcome("204 No Content")
+    written.append(found)
+    return Outcome("204 No Content", "", "", found.version, found.last_updated)
 
 
 def _put(target: Target, w: Written) -> Outcome:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from masterkey_fhir.bundle.model import Door, Entry, RefusedError
 from masterkey_fhir.bundle.references import CONDITIONAL
 from masterkey_fhir.issue import Issue, issue
 from masterkey_fhir.search import SearchError, conditions, pairs
-from masterkey_fhir.store import Stored, Writer, identifiers_of
+from masterkey_fhir.store import Stored, Writer, Written, identifiers_of
 
 Pairs = list[tuple[str, str]]
 
@@ -22,7 +22,7 @@ class Target:
     id: str = ""
     existing: Stored | None = None
     same_as: Target | None = None  # another entry of the bundle with the same condition
-    ids: list[str] = field(default_factory=list)  # of a conditional delete
+    deleted: Written | None = None
 
     @property
     def writes(self) -> bool:
@@ -34,7 +34,10 @@ class Target:
 
 
 class Plan:
-    """Targets of all entries, and the links that follow from them. Collects Issues; `check()` raises them."""
+    """Targets of all entries, and the links that follow from them. Collects Issues; `check()` raises them.
+
+    Deletions are carried out here: the conditions of the other entries are asked of what is left.
+    """
 
     def __init__(self, door: Door, entries: Sequence[Entry], writer: Writer) -> None:
         self.door, self.writer = door, writer
@@ -66,9 +69,7 @@ class Plan:
         return [t for t in self.targets if t.entry.method in ("POST", "PUT") and condition(t.entry) is None]
 
     def _conditional(self) -> list[Target]:
-        return [
-            t for t in self.targets if t.entry.method in ("POST", "PUT") and condition(t.entry) is not None
-        ]
+        return [t for t in self.targets if t.entry.method in ("POST", "PUT") and condition(t.entry) is not None]
 
     def _identify(self, target: Target) -> None:
         try:
@@ -147,8 +148,9 @@ class Plan:
         else:
             found = self._find(entry, self._pairs(entry, entry.query, "request.url"), "request.url")
             target.id = found.id if found else ""
-        target.ids = [target.id] if target.id else []
         self._preconditions(target)
+        if target.id:
+            target.deleted = self.writer.delete(self.door.site, entry.type, target.id)
 
     # --- conditions -------------------------------------------------------------------------------------
 

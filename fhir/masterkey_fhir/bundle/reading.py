@@ -167,9 +167,10 @@ def _url_faults(entry: Entry, site: str, url: str) -> list[Issue]:
         return [issue("fhir.bundle-url", entry.place(site, "request.url"))]
     entry.type, entry.id, entry.query = found["type"], found["id"] or "", found["query"]
     entry.version = int(found["version"]) if found["version"] else None
-    if entry.type not in resource_types():
-        return [issue("fhir.bundle-url", entry.place(site, "request.url"))]
-    return []
+    if entry.type in resource_types():
+        return []
+    entry.type = ""
+    return [issue("fhir.bundle-url", entry.place(site, "request.url"))]
 
 
 def _relative(url: str) -> str:
