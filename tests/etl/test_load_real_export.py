@@ -56,7 +56,7 @@ def test_every_value_is_in_the_ledger(report: loading.LoadReport, export: Path) 
 
 
 def test_66_patients_are_66_persons(report: loading.LoadReport, data: Path, export: Path) -> None:
-    header, *body = rows(export / FILES[0])
+    _header, *body = rows(export / FILES[0])
     patients = {r[2] for r in body}
     assert len(patients) == 66
     repository = Repository.open(f"sqlite:///{data / 'repository.db'}")

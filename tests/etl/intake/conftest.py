@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+
 from masterkey_etl.ledger import LedgerRow, balance
 from masterkey_etl.readers import Reading, count_values, read
 from masterkey_etl.record import Record

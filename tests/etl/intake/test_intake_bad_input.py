@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from masterkey_etl.readers import limits
 
 
@@ -49,7 +50,7 @@ def test_fewer_and_more_fields_are_kept_out_and_counted(read_text, good):
 
 
 def test_undecodable_bytes_refuse_the_value_only(read_bytes, header, good):
-    row = good("b").encode().replace("memo".encode(), b"me\xff\xfemo")
+    row = good("b").encode().replace(b"memo", b"me\xff\xfemo")
     got = read_bytes("\n".join((header, good("a"))).encode() + b"\n" + row + b"\n" + good("c").encode())
     assert "etl.encoding-mixed" in got.rules
     found = got.only("etl.value-bytes")
