@@ -27,12 +27,12 @@ class Statement:
     returns_rows: bool
 
 
-def translate(sql: str, to: str = "duckdb", params: Mapping[str, Any] | None = None) -> list[str]:
-    """Statements of the target (`duckdb` or `postgres`), parameters put in.
+def translate(sql: str, to: str = "duckdb", params: Mapping[str, Any] | None = None) -> str:
+    """The text in the words of the target (`duckdb` or `postgres`), statements joined by semicolons.
 
     Raises OhdsiSqlError at line and column for what the dialect lacks; ValueError for an unknown target.
     """
-    return [statement.sql for statement in statements(sql, to, params)]
+    return ";\n".join(statement.sql for statement in statements(sql, to, params))
 
 
 def statements(sql: str, to: str = "duckdb", params: Mapping[str, Any] | None = None) -> list[Statement]:

@@ -1,0 +1,4 @@
+SELECT person_id, 'drug_exposure' AS record_table, CAST(drug_exposure_id AS VARCHAR(20)) AS record_id,
+  CASE WHEN drug_exposure_end_date < drug_exposure_start_date THEN 1 ELSE 0 END AS violated
+FROM @cdm_database_schema.drug_exposure
+WHERE drug_exposure_start_date IS NOT NULL AND drug_exposure_end_date IS NOT NULL
