@@ -25,14 +25,17 @@ _PANELS = {True: ("3", "FoundationOne CDx"), False: ("1", "NCC OncoPanel")}
 _YES, _NO = ("1", "あり"), ("0", "なし")
 
 Row = list[str]
+Facts = dict[str, str]
+_NOTHING: list[Facts] = [{}]
 
 
 class Layout(NamedTuple):
-    """Where a column stands, the header line, and a row without facts."""
+    """Where a column stands, the header line, a row without facts, and where a comma may stand in a cell."""
 
     at: dict[str, int]
     header: Row
     blank: Row
+    texts: tuple[int, ...]
 
 
 def layout(model_id: str) -> Layout:
@@ -42,7 +45,8 @@ def layout(model_id: str) -> Layout:
     for masked in ("facility_id", "registration_id"):
         blank[at[masked]] = "********"
     blank[at["database_updated"]] = _long_day(CUT)
-    return Layout(at, [c.header for c in model.columns], blank)
+    texts = tuple(at[c.id] for c in model.columns if c.type == "text" or c.id.endswith(("oncotree_label", "level1_label")))
+    return Layout(at, [c.header for c in model.columns], blank, texts)
 
 
 @lru_cache(maxsize=8192)
@@ -87,21 +91,19 @@ class Case(Writer):
 
     def rows(self, patient: Patient) -> list[Row]:
         """One row per before-line x after-line x metastatic site x relative, as the exporter joins them."""
-        base = self._base(patient)
+        base, at = self._base(patient), self.at
+        parts = (
+            [self._before(line) for line in patient.before],
+            [self._after(line) for line in patient.after],
+            [_pairs({"metastasis_site": (ORGANS[site], site)}) for site in patient.sites],
+            [_relative(*relative) for relative in patient.family],
+        )
         out = []
-        for before, after, site, relative in product(
-            patient.before or (None,), patient.after or (None,), patient.sites or (None,), patient.family or (None,)
-        ):
+        for joined in product(*(part or _NOTHING for part in parts)):
             row = base.copy()
-            if before is not None:
-                self._line(row, "before", before)
-                self.pairs(row, {"before_intent": ("2", "緩和"), "before_facility": ("1", "自施設")})
-            if after is not None:
-                self._after(row, after)
-            if site is not None:
-                self.pairs(row, {"metastasis_site": (ORGANS[site], site)})
-            if relative is not None:
-                self._relative(row, *relative)
+            for facts in joined:
+                for column, text in facts.items():
+                    row[at[column]] = text
             out.append(row)
         return out
 
@@ -201,55 +203,12 @@ class Case(Writer):
         elif p.death is not None:
             self.pairs(row, {"option_not_given_reason": ("6", "死亡")})
 
-    def _line(self, row: Row, when: str, line: Line) -> None:
-        stop, ongoing = _STOP[line.stop], line.end is None
-        self.facts(
-            row,
-            {
-                f"{when}_regimen": line.drugs.replace(",", "+") if "," in line.drugs else line.drugs,
-                f"{when}_drug_en": line.drugs,
-                f"{when}_start": day(line.start),
-                f"{when}_end": _day(line.end),
-                f"{when}_progression_date": _day(line.end) if line.response == "PD" else "NA",
-            },
-        )
-        code = "C18213" if line.response == "SD" else "NA"  # the only code of the list with a known meaning
-        self.pairs(
-            row,
-            {
-                f"{when}_line": (str(min(line.number, 4)) if line.number < 5 else "NA", _LINES[line.number]),
-                f"{when}_facility": ("1", "自施設"),
-                f"{when}_label_use": ("1", "適応内") if line.on_label else ("2", "適応外"),
-                f"{when}_ongoing": ("1", "継続中") if ongoing else ("NA", "NA"),
-                f"{when}_stop_reason": stop,
-                f"{when}_response": (code, line.response),
-                f"{when}_grade3": ("NA", "Grade3以上あり") if line.event else ("0", "Grade3以上なし"),
-            },
-        )
-        if line.event:
-            self._adverse(row, when, line)
+    def _before(self, line: Line) -> Facts:
+        return _line("before", line) | _pairs({"before_intent": ("2", "緩和")})
 
-    def _adverse(self, row: Row, when: str, line: Line) -> None:
-        assert line.event is not None
-        english, japanese = line.event
-        onset = day(min(line.start + 14, line.end or line.start))
-        self.facts(row, {f"ae_{when}_date": onset, f"ae_{when}_en": english, f"ae_{when}_jp": japanese})
-        self.pairs(row, {f"ae_{when}_grade": ("3", "Grade3")})
-
-    def _after(self, row: Row, line: Line) -> None:
-        self._line(row, "after", line)
-        if not line.on_label:
-            self.pairs(row, {"after_policy": ("4", "その他の適応外")})
-
-    def _relative(self, row: Row, organ: str, decade: str) -> None:
-        self.pairs(
-            row,
-            {
-                "family_cancer": (ORGANS[organ], organ),
-                "family_age_decade": (decade, f"{decade}歳台"),
-                "family_relation": ("C25204", "同胞"),
-            },
-        )
+    def _after(self, line: Line) -> Facts:
+        facts = _line("after", line)
+        return facts if line.on_label else facts | _pairs({"after_policy": ("4", "その他の適応外")})
 
     def _outcome(self, row: Row, p: Patient) -> None:
         self.facts(row, {"last_alive": _day(p.last_alive), "death_date": _day(p.death)})
@@ -258,6 +217,57 @@ class Case(Writer):
             return
         cause = ("1", "原病死") if p.primary_death else ("NA", "他病死")
         self.pairs(row, {"outcome": ("C28554", "死亡"), "cause_of_death": cause})
+
+
+def _line(when: str, line: Line) -> Facts:
+    stop, ongoing = _STOP[line.stop], line.end is None
+    code = "C18213" if line.response == "SD" else "NA"  # the only code of the list with a known meaning
+    number = str(line.number) if line.number < 5 else "NA"
+    facts = {
+        f"{when}_regimen": line.drugs.replace(",", "+"),
+        f"{when}_drug_en": line.drugs,
+        f"{when}_start": day(line.start),
+        f"{when}_end": _day(line.end),
+        f"{when}_progression_date": _day(line.end) if line.response == "PD" else "NA",
+    }
+    facts |= _pairs(
+        {
+            f"{when}_line": (number, _LINES[line.number]),
+            f"{when}_facility": ("1", "自施設"),
+            f"{when}_label_use": ("1", "適応内") if line.on_label else ("2", "適応外"),
+            f"{when}_ongoing": ("1", "継続中") if ongoing else ("NA", "NA"),
+            f"{when}_stop_reason": stop,
+            f"{when}_response": (code, line.response),
+            f"{when}_grade3": ("NA", "Grade3以上あり") if line.event else ("0", "Grade3以上なし"),
+        }
+    )
+    return facts | _adverse(when, line) if line.event else facts
+
+
+def _adverse(when: str, line: Line) -> Facts:
+    assert line.event is not None
+    english, japanese = line.event
+    onset = day(min(line.start + 14, line.end or line.start + 14))
+    facts = {f"ae_{when}_date": onset, f"ae_{when}_en": english, f"ae_{when}_jp": japanese}
+    return facts | _pairs({f"ae_{when}_grade": ("3", "Grade3")})
+
+
+def _relative(organ: str, decade: str) -> Facts:
+    return _pairs(
+        {
+            "family_cancer": (ORGANS[organ], organ),
+            "family_age_decade": (decade, f"{decade}歳台"),
+            "family_relation": ("C25204", "同胞"),
+        }
+    )
+
+
+def _pairs(pairs: dict[str, tuple[str, str]]) -> Facts:
+    out = {}
+    for column, (code, label) in pairs.items():
+        out[column] = code
+        out[f"{column}_label"] = label
+    return out
 
 
 class Report(Writer):

@@ -174,9 +174,8 @@ def _outcome(rng: Random, patient: Patient) -> None:
 def _genomics(rng: Random, tables: Tables, patient: Patient) -> None:
     if patient.failed:
         return
-    named = dict(patient.entity.drivers)
-    for marker in tables.markers.values():
-        if rng.random() < named.get(marker.marker, marker.background):
+    for marker, probability in tables.markers[patient.entity.code]:
+        if rng.random() < probability:
             patient.variants.append(_variant(rng, marker))
     patient.tmb = round(rng.lognormvariate(1.1, 0.7), 1)
 

@@ -58,13 +58,19 @@ def plant_all(
 
 
 def identifier(rng: Random, rows: list[Row], at: dict[str, int]) -> tuple[str, Finding]:
-    """Plant one identifier in a free text or id column of one row; a text that stands there stays in front."""
+    """Plant one identifier in a free text or id column; a text that stands there stays in front.
+
+    Every row that said the same says it with the identifier, as a join of tables would make it.
+    """
     kind, make = rng.choice(KINDS)
     column, index = rng.choice(FREE_TEXT), rng.randrange(len(rows))
     i, value = at[column], make(rng)
     before = rows[index][i]
-    rows[index][i] = value if before in ("NA", "") or before.startswith("*") else f"{before} {value}"
-    return f"identifier-{kind}", (index, column, value)
+    text = value if before in ("NA", "") or before.startswith("*") else f"{before} {value}"
+    same = [n for n, row in enumerate(rows) if row[i] == before]
+    for n in same:
+        rows[n][i] = text
+    return f"identifier-{kind}", (same[0], column, value)
 
 
 def scatter_empty(rng: Random, row: Row) -> None:

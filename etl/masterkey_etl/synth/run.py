@@ -13,7 +13,7 @@ from typing import TextIO
 
 from masterkey_etl.synth import ccat, dirt
 from masterkey_etl.synth.cohort import Patient, draw
-from masterkey_etl.synth.tables import Tables, sites, tables
+from masterkey_etl.synth.tables import sites, tables
 
 Progress = Callable[[int, int], None]
 KEY_HEADER = ("file", "row", "column", "kind", "value")
@@ -78,18 +78,29 @@ def _key(out: Path) -> Iterator[TextIO]:
 class _File:
     """One CSV, written row by row: BOM, CRLF, no line end after the last row."""
 
-    def __init__(self, stack: ExitStack, out: Path, name: str, header: ccat.Row) -> None:
-        self.name = name
+    def __init__(self, stack: ExitStack, out: Path, name: str, layout: ccat.Layout) -> None:
+        self.name, self.rows = name, 0
+        self._texts, self._commas = layout.texts, len(layout.header) - 1
         self._file = stack.enter_context((out / name).open("w", encoding="utf-8", newline=""))
-        self._file.write("\ufeff" + _line(header))
-        self.rows = 0
+        self._file.write("\ufeff" + _line(layout.header))
 
     def add(self, rows: list[ccat.Row]) -> int:
         """Append rows; gives the spreadsheet row of the first."""
         first = self.rows + 2
-        self._file.write("".join(["\r\n" + _line(row) for row in rows]))
+        self._file.write("".join(["\r\n" + self._line(row) for row in rows]))
         self.rows += len(rows)
         return first
+
+    def _line(self, row: ccat.Row) -> str:
+        """Most rows need no quotes, and those that do need them in texts."""
+        line = ",".join(row)
+        if line.count(",") == self._commas and '"' not in line:
+            return line
+        row = row.copy()
+        for i in self._texts:
+            if _NEEDS_QUOTES & set(row[i]):
+                row[i] = _quoted(row[i])
+        return ",".join(row)
 
 
 def _site(
@@ -98,8 +109,8 @@ def _site(
     case, found, cohort = ccat.Case(), ccat.Report(), tables()
     (report.out / site).mkdir(exist_ok=True)
     with ExitStack() as stack:
-        cases = _File(stack, report.out, f"{site}/ccat_case.csv", case.layout.header)
-        reports = _File(stack, report.out, f"{site}/ccat_report.csv", found.layout.header)
+        cases = _File(stack, report.out, f"{site}/ccat_case.csv", case.layout)
+        reports = _File(stack, report.out, f"{site}/ccat_report.csv", found.layout)
         for n in range(report.patients):
             patient = draw(rng, cohort)
             rows = case.rows(patient)
@@ -137,14 +148,8 @@ def _write_key(key: TextIO, file: str, first: int, planted: list[tuple[str, dirt
 
 def _line(cells: ccat.Row | tuple[str, ...]) -> str:
     """A CSV line; cells are quoted only where RFC 4180 (section 2, rule 6) asks for it."""
-    line = ",".join(cells)
-    if line.count(",") == len(cells) - 1 and '"' not in line and "\n" not in line and "\r" not in line:
-        return line
     return ",".join([_quoted(c) if _NEEDS_QUOTES & set(c) else c for c in cells])
 
 
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"'
-
-
-__all__ = ["SynthReport", "Tables", "synth"]

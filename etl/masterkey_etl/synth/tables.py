@@ -56,7 +56,7 @@ class Tables:
     entities: tuple[Entity, ...]
     shares: tuple[float, ...]  # cumulated weights
     regimens: dict[str, tuple[tuple[str, ...], ...]]  # group -> per line the choices
-    markers: dict[str, Marker]
+    markers: dict[str, tuple[tuple[Marker, float], ...]]  # OncoTree code -> what may be found, how often
 
     def entity(self, rng: Random) -> Entity:
         return self.entities[bisect(self.shares, rng.random() * self.shares[-1])]
@@ -66,7 +66,18 @@ class Tables:
 def tables() -> Tables:
     entities = tuple(_entity(r) for r in _rows("entities"))
     shares = tuple(accumulate(e.weight for e in entities))
-    return Tables(entities, shares, _regimens(), {r["marker"]: _marker(r) for r in _rows("variants")})
+    markers = tuple(_marker(r) for r in _rows("variants"))
+    return Tables(entities, shares, _regimens(), {e.code: _expected(e, markers) for e in entities})
+
+
+def _expected(entity: Entity, markers: tuple[Marker, ...]) -> tuple[tuple[Marker, float], ...]:
+    """The entity's own probabilities, else the background's; impossible ones left out."""
+    named = dict(entity.drivers)
+    unknown = named.keys() - {m.marker for m in markers}
+    if unknown:
+        raise ValueError(f"{entity.code} names markers that variants.csv has not: {', '.join(sorted(unknown))}")
+    found = ((m, named.get(m.marker, m.background)) for m in markers)
+    return tuple((m, p) for m, p in found if p > 0)
 
 
 def sites() -> tuple[tuple[str, str], ...]:
