@@ -173,7 +173,10 @@ class _Parser:
         if self.peek.kind == "variable":
             return self.variable()
         at = self.peek.at
-        name = self.identifier("an element or a function")
+        if self.peek.kind == "name":  # after a point a reserved word is a name: Narrative.div
+            name = self.take().text
+        else:
+            name = self.identifier("an element or a function")
         return Call(at, of, name, self.arguments()) if self.is_symbol("(") else Member(at, of, name)
 
     def arguments(self) -> tuple[Node, ...]:

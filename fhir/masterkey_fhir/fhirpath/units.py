@@ -63,8 +63,10 @@ def same_scale(a: Quantity, b: Quantity) -> tuple[Decimal, Decimal] | None:
 
 
 def trim(value: Decimal) -> Decimal:
-    """15 significant digits: what the library's floating point factors are good for."""
-    return +value.quantize(Decimal(1).scaleb(value.adjusted() - 14)) if value else value
+    """15 significant digits (what the library's floating point factors are good for), no zeros at the end."""
+    short = value.quantize(Decimal(1).scaleb(value.adjusted() - 14)) if value else Decimal(0)
+    whole = short.to_integral_value()
+    return whole.quantize(Decimal(1)) if short == whole else short.normalize()
 
 
 def product(a: Quantity, b: Quantity) -> Quantity:

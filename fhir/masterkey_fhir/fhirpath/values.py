@@ -182,14 +182,20 @@ def _by_parts(a: tuple[Part, ...], b: tuple[Part, ...]) -> int | None:
 
 
 def at_utc(t: Temporal) -> Temporal:
-    return shifted(t, timedelta(minutes=-(t.zone or 0)))
+    try:
+        return shifted(t, timedelta(minutes=-(t.zone or 0)))
+    except OverflowError:  # in the first or last hours of the calendar: the wall clock must do
+        return t
 
 
 def shifted(t: Temporal, by: timedelta) -> Temporal:
-    """Moves the clock; keeps precision and the digits of the second's fraction."""
+    """Moves the clock; keeps precision and the digits of the second's fraction.
+
+    Raises OverflowError outside the years 1 to 9999.
+    """
     size = len(t.parts)
     second = t.parts[5] if size > 5 else 0
-    moved = _moved(_start(t.parts), by)
+    moved = _start(t.parts) + by
     fields: tuple[Part, ...] = (moved.year, moved.month, moved.day, moved.hour, moved.minute)
     return type(t)((*fields, second)[:size], t.zone)
 

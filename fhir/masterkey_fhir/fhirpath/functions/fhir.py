@@ -48,6 +48,12 @@ def _extension(call: Invocation) -> Code:
     return plural(kind, some)
 
 
+def _has_extension(call: Invocation) -> Code:
+    """Not on the R4 page of functions, but R4's search parameter QuestionnaireResponse item-subject uses it."""
+    many = _extension(call).many
+    return single(BOOLEAN, lambda this, env: bool(many(this, env)))
+
+
 def _has_value(call: Invocation) -> Code:
     """One primitive that has a value, not only extensions."""
     many, static = call.of.many, call.of.type
@@ -201,6 +207,7 @@ def _html_checks(call: Invocation) -> Code:
 
 FUNCTIONS: dict[str, Function] = {
     "extension": Function(_extension, 1, 1),
+    "hasExtension": Function(_has_extension, 1, 1),
     "hasValue": Function(_has_value),
     "getValue": Function(_get_value),
     "resolve": Function(_resolve),
