@@ -19,7 +19,7 @@ from masterkey_etl.readers.rows import REFUSED
 from masterkey_etl.source_model import Column, SourceModel
 from masterkey_fhir.issue import issue
 
-_KNOWN_GOOD = 20_000  # distinct values remembered per column
+_KNOWN_GOOD = 50_000  # distinct values remembered per kind of column
 Check = Callable[[str], str | None]
 
 
@@ -43,7 +43,8 @@ class Cells:
     def __init__(self, model: SourceModel, ledger: Ledger, notes: Notes, year_limit: int) -> None:
         self.model, self.ledger, self.notes = model, ledger, notes
         self._checks = [check_of(c, year_limit) for c in model.columns]
-        self._good: list[set[str]] = [set() for _ in model.columns]
+        shared: dict[tuple[object, ...], set[str]] = {}  # columns with one check learn together
+        self._good = [shared.setdefault(_kind(c), set()) for c in model.columns]
         self._pairs = PairColumns(model, ledger, notes)
 
     def clean(self, batch: Batch, present: Sequence[int]) -> None:
@@ -126,6 +127,11 @@ def check_of(column: Column, year_limit: int) -> Check | None:
     if column.type == "flag":
         return lambda text: values.flag(text)[1]
     return None
+
+
+def _kind(column: Column) -> tuple[object, ...]:
+    """Columns of one kind accept the same values."""
+    return (column.type, column.formats, column.calendar, column.min, column.max)
 
 
 def fit(model: SourceModel, columns: Mapping[int, Sequence[str]]) -> float:

@@ -7,13 +7,13 @@ scattered keys are held until the last run of their key, beyond a bound in encry
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from masterkey_etl.ledger import Ledger
 from masterkey_etl.readers import limits
 from masterkey_etl.readers.notes import Notes
+from masterkey_etl.readers.rows import getter
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_fhir.issue import issue
@@ -39,10 +39,13 @@ class Collapse:
     ) -> None:
         self.model, self.ledger, self.notes = model, ledger, notes
         self._pseudonym, self._scratch = pseudonym, scratch
-        self._key = _getter(model.key_positions)
-        self._groups = [(name, _getter(model.group_positions(name))) for name in model.groups]
+        self._key = getter(model.key_positions)
+        self._groups = [(name, getter(model.group_positions(name))) for name in model.groups]
         own = [i for i in range(len(model.columns)) if i not in model.group_of]
         self._own = [i for i in own if i not in model.key_positions]
+        self._own_values = getter(self._own)
+        self._grouped = sorted(model.group_of)
+        self._grouped_values = getter(self._grouped)
 
     def records(self, rows: Iterable[CleanRow], scattered: dict[int, int] | None) -> Iterator[Record]:
         """`scattered`: hash of key -> number of its runs, for keys with several; None = hold every row."""
@@ -74,19 +77,42 @@ class Collapse:
     def _several(self, key: tuple[str, ...], rows: list[CleanRow]) -> Record:
         rows = self._bounded(key, rows)
         values = list(rows[0][1])
-        accounted = _blank_cells(rows)
-        changed = [i for i in self._own if any(row[1][i] != values[i] for row in rows)]
-        for i in changed:
+        accounted = self._blank_cells(rows)
+        for i in self._changed(rows):
             self._settle(i, key, rows, values, accounted)
         groups = {name: _children(rows, get) for name, get in self._groups}
         numbers = tuple(row[0] for row in rows)
         return Record(values, numbers[0], numbers, groups, accounted)
+
+    def _changed(self, rows: list[CleanRow]) -> list[int]:
+        """Columns of the record itself that differ between its rows."""
+        get = self._own_values
+        first = get(rows[0][1])
+        if all(get(row[1]) == first for row in rows):
+            return []
+        return [i for i in self._own if any(row[1][i] != rows[0][1][i] for row in rows)]
+
+    def _blank_cells(self, rows: list[CleanRow]) -> dict[int, int]:
+        """Cells the ledger already has: those filled from their pair, and blank ones of group columns.
+
+        Blank cells of a column that does not change are those of a blank value: nobody asks for them.
+        """
+        out: dict[int, int] = {}
+        parts = zip(*(self._grouped_values(row[1]) for row in rows), strict=True)
+        for i, column in zip(self._grouped, parts, strict=False):
+            if blank := column.count(""):
+                out[i] = blank
+        for _, _, filled in rows:
+            for i in filled:
+                out[i] = out.get(i, 0) + 1
+        return out
 
     def _settle(
         self, i: int, key: tuple[str, ...], rows: list[CleanRow], values: list[str], accounted: dict[int, int]
     ) -> None:
         """A column of the record that differs between its rows: the first stated value is kept."""
         kept = values[i] = next(v for row in rows if (v := row[1][i]))
+        accounted[i] = accounted.get(i, 0) + sum(not row[1][i] for row in rows)
         others = [(row[0], v) for row in rows if (v := row[1][i]) and v != kept]
         if not others:
             return
@@ -191,24 +217,3 @@ def _children(rows: list[CleanRow], get: Callable[[Sequence[str]], tuple[str, ..
         if any(part):
             found.setdefault(part, []).append(number)
     return [Record(list(part), numbers[0], tuple(numbers)) for part, numbers in found.items()]
-
-
-def _blank_cells(rows: list[CleanRow]) -> dict[int, int]:
-    """Cells per column that the ledger already has: the blank ones, and those filled from their pair."""
-    out = {}
-    for i, column in enumerate(zip(*(row[1] for row in rows), strict=True)):
-        if blank := column.count(""):
-            out[i] = blank
-    for _, _, filled in rows:
-        for i in filled:
-            out[i] = out.get(i, 0) + 1
-    return out
-
-
-def _getter(positions: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
-    """The values at these positions as a tuple (itemgetter gives a bare value for one)."""
-    if len(positions) == 1:
-        one = positions[0]
-        return lambda values: (values[one],)
-    get: Callable[[Any], Any] = itemgetter(*positions) if positions else lambda _: ()
-    return get

@@ -15,9 +15,10 @@ from masterkey_etl.readers import limits
 from masterkey_etl.readers.cells import Batch, Cells, fit
 from masterkey_etl.readers.collapse import CleanRow, Collapse
 from masterkey_etl.readers.notes import Notes
-from masterkey_etl.readers.rows import REFUSED, Row, Rows
+from masterkey_etl.readers.rows import Chunk, Row, Rows
 from masterkey_etl.readers.runs import scattered
 from masterkey_etl.readers.text import Encoding, choose_encoding
+from masterkey_etl.readers.whole import Group, WholeRows
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.values import this_year
@@ -120,22 +121,22 @@ class Reading:
         if not self.header.plausible:
             self._refuse_all("the header is not that of this source")
             return
-        rows = self._body()
-        sample = list(islice(rows, limits.BATCH))
-        if not sample and self.header.width:
+        chunks = self._body()
+        first = next(chunks, None)
+        if first is None and self.header.width:
             self.notes.tell("etl.only-header")
-        if self._shifted(sample):
+        if first is not None and self._shifted(first):
             self._refuse_all("the header is shifted against the values")
             return
         collapse = Collapse(self.model, self.ledger, self.notes, self._source.pseudonym, self._source.scratch)
-        yield from collapse.records(self._clean(chain(sample, rows)), self._scattered())
+        whole = WholeRows(self.model, self.header, self.ledger, self.notes)
+        groups = whole.groups(chain([] if first is None else [first], chunks))
+        yield from collapse.records(self._clean(groups), self._scattered())
 
-    def _body(self) -> Iterator[Row]:
+    def _body(self) -> Iterator[Chunk | Row]:
         """The rows below the header."""
-        rows = self._rows()
-        for _ in range(self._header_row + 1):
-            next(rows, None)
-        yield from rows
+        rows = self._below_header()
+        yield from rows.chunks()
         if rows.blank:
             self.notes.tell("etl.blank-lines", rows=rows.blank)
 
@@ -144,122 +145,69 @@ class Reading:
         if not self.model.key:
             return {}
         places = self._key_places()
-        width = self.header.width
-        keys = (tuple(row.fields[p] for p in places) for row in self._quiet() if len(row.fields) == width)
-        return scattered(keys, self._source.scratch)
+        if len(places) < len(self.model.key):
+            return {}
+        return scattered(self._below_header().picked(places), self._source.scratch)
 
-    def _quiet(self) -> Iterator[Row]:
+    def _below_header(self) -> Rows:
         rows = self._rows()
-        return islice(rows, self._header_row + 1, None)
+        for _ in range(self._header_row + 1):
+            next(rows, None)
+        return rows
 
     def _key_places(self) -> list[int]:
         return [p for i in self.model.key_positions if (p := self.header.positions[i]) is not None]
 
     def _refuse_all(self, reason: str) -> None:
         width = self.header.width
-        for row in self._quiet():
+        for row in self._below_header():
             self.ledger.refused_rows(reason, 1, max(0, len(row.fields) - width))
 
-    def _shifted(self, sample: Sequence[Row]) -> bool:
+    def _shifted(self, first: Chunk | Row) -> bool:
         """Tell a header that stands one column beside its values."""
-        offset = shift_of(self.model, self.header, sample)
+        offset = shift_of(self.model, self.header, first.rows if isinstance(first, Chunk) else [first.fields])
         if offset:
             self.notes.tell("etl.header-shifted", self._first[self._header_row].number, columns=offset)
         return bool(offset)
 
     # -- cleaning -------------------------------------------------------------------------------------
 
-    def _clean(self, rows: Iterator[Row]) -> Iterator[CleanRow]:
+    def _clean(self, groups: Iterator[Group]) -> Iterator[CleanRow]:
         cells = Cells(self.model, self.ledger, self.notes, self._year_limit)
         present = sorted(self.ledger.file_columns or ())
-        good = self._whole(rows)
-        while batch := list(islice(good, limits.BATCH)):
-            yield from self._clean_batch(batch, cells, present)
+        for group in groups:
+            yield from self._clean_group(group, cells, present)
         cells.finish()
 
-    def _clean_batch(self, rows: list[Row], cells: Cells, present: list[int]) -> Iterator[CleanRow]:
-        by_file = list(zip(*(row.fields for row in rows), strict=True))
-        blank = ("",) * len(rows)
+    def _clean_group(self, group: Group, cells: Cells, present: list[int]) -> Iterator[CleanRow]:
+        by_file = list(zip(*group.rows, strict=True))
+        blank = ("",) * len(group.rows)
         columns: list[Sequence[str]] = [blank if p is None else by_file[p] for p in self.header.positions]
-        batch = Batch([row.number for row in rows], partial(self._record_of, rows), columns)
-        self.ledger.rows(len(rows))
+        batch = Batch(group.numbers, partial(self._record_of, group), columns)
+        self.ledger.rows(len(group.rows))
         cells.clean(batch, present)
         values = zip(*batch.columns, strict=True)
         if not batch.filled:
-            return zip(batch.numbers, values, _NOTHING * len(rows), strict=True)
-        filled = [tuple(batch.filled.get(i, ())) for i in range(len(rows))]
+            return zip(batch.numbers, values, _NOTHING * len(group.rows), strict=True)
+        filled = [tuple(batch.filled.get(i, ())) for i in range(len(group.rows))]
         return zip(batch.numbers, values, filled, strict=True)
 
-    def _record_of(self, rows: list[Row], index: int) -> str:
-        fields = rows[index].fields
+    def _record_of(self, group: Group, index: int) -> str:
+        """The pseudonym of the record a row belongs to."""
         if not self.model.key:
-            return self._source.pseudonym(str(rows[index].number))
-        return self._source.pseudonym(*(fields[p] for p in self._key_places()))
-
-    def _whole(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Rows that can be mapped; the others are refused whole, told and counted."""
-        width, header = self.header.width, list(self.header.names)
-        check_key = self._key_checker()
-        for row in rows:
-            fields = row.fields
-            clean = len(fields) == width and not row.broken and not row.values
-            if (clean and check_key(fields) and fields != header) or self._keep(row, width, header, check_key):
-                yield row
-
-    def _keep(self, row: Row, width: int, header: list[str], check_key: Callable[[list[str]], bool]) -> bool:
-        """Tell what is wrong with a row; True when it can go on all the same."""
-        if row.fields == header:
-            return self._refuse(row, "etl.header-repeated", "the header again", width)
-        if row.broken == "line":
-            return self._refuse(row, "etl.line-too-long", "the line is too long", width)
-        if len(row.fields) != width:
-            rule = "etl.open-quote" if row.broken else "etl.truncated" if row.unended else "etl.row-width"
-            return self._refuse(row, rule, "the row has another number of fields than the header", width)
-        if row.broken:
-            self.notes.tell("etl.stray-quote", row.number)
-        if not check_key(row.fields):
-            return self._refuse(row, "etl.key-missing", "the row has no key", width)
-        self._refused_values(row)
-        return True
-
-    def _refuse(self, row: Row, rule: str, reason: str, width: int) -> bool:
-        keys = ", ".join(self.model.key)
-        self.notes.tell(rule, row.number, found=len(row.fields), expected=width, key=keys)
-        self.ledger.refused_rows(reason, 1, max(0, len(row.fields) - width))
-        return False
-
-    def _key_checker(self) -> Callable[[list[str]], bool]:
-        """Whether a row's key is complete and readable."""
-        wanted = [(self.header.positions[i], self.model.nulls[i] | {REFUSED}) for i in self.model.key_positions]
-        places = [(p, nulls) for p, nulls in wanted if p is not None]
-        if len(places) < len(wanted):
-            return lambda _: False
-        if len(places) == 1:
-            (place, nulls), *_ = places
-            return lambda fields: fields[place] not in nulls
-        return lambda fields: all(fields[p] not in nulls for p, nulls in places)
-
-    def _refused_values(self, row: Row) -> None:
-        """Values that were refused while splitting: NUL, undecodable bytes, too long."""
-        by_place = {p: i for i, p in enumerate(self.header.positions) if p is not None}
-        for place, problem in row.values:
-            if place in by_place:
-                i = by_place[place]
-                self.ledger.exceptions(i, "rejected", _REFUSALS[problem], row=row.number)
-                self.notes.tell(f"etl.value-{problem}", row.number, self.model.columns[i].id)
+            return self._source.pseudonym(str(group.numbers[index]))
+        return self._source.pseudonym(*(group.rows[index][p] for p in self._key_places()))
 
 
 _NOTHING: tuple[tuple[int, ...], ...] = ((),)
-_REFUSALS = {"nul": "it holds a NUL", "bytes": "it holds undecodable bytes", "long": "it is too long"}
 
 
-def shift_of(model: SourceModel, header: HeaderMatch, sample: Sequence[Row]) -> int:
+def shift_of(model: SourceModel, header: HeaderMatch, rows: Sequence[Sequence[str]]) -> int:
     """By how many columns the values stand beside their header (1, -1), 0 when they don't.
 
     The rows may be one field longer or shorter than the header; what decides is that the values of typed
     columns convert when moved by one and do not where they stand.
     """
-    rows = [row.fields for row in sample if not row.broken]
     widths = {len(fields) for fields in rows}
     if len(rows) < 2 or len(widths) != 1 or abs(widths.pop() - header.width) > 1:
         return 0

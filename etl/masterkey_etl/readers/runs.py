@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from typing import BinaryIO
 from masterkey_etl.readers import limits
 
 _SCATTERED_MAX = 1_000_000
+_FEW = 200_000  # below this numpy isn't worth its import
 
 
 def scattered(keys: Iterable[tuple[str, ...]], scratch: Path | None) -> dict[int, int] | None:
@@ -21,6 +23,8 @@ def scattered(keys: Iterable[tuple[str, ...]], scratch: Path | None) -> dict[int
     blocks = _blocks(keys)
     first = next(blocks, array("q"))
     second = next(blocks, None)
+    if second is None and len(first) < _FEW:
+        return {h: n for h, n in Counter(first).items() if n > 1}
     if second is None:
         return _repeated([first])
     with tempfile.TemporaryFile(dir=scratch) as file:

@@ -68,8 +68,8 @@ class RunawayError(Exception):
 class Lines(Iterator[str]):
     """The lines of a text, endings kept, for csv.reader: those of the current row stay in `taken`.
 
-    `suspect`: a line of the current row holds a NUL, an undecodable byte or a very long text, or has no end.
-    `cut`: a line was longer than the limit and its rest was dropped.
+    `suspect`: the current row holds a NUL, an undecodable byte or a very long text, has several lines or no end.
+    `cut`: a line of it was longer than the limit and its rest was dropped.
     """
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
@@ -78,6 +78,26 @@ class Lines(Iterator[str]):
         self.taken: list[str] = []
         self.suspect = self.cut = False
 
+    @property
+    def waiting(self) -> bool:
+        """Lines were handed back and are not yet taken."""
+        return bool(self._back)
+
+    def block(self) -> list[str]:
+        """The next lines, many at once; fewer when one of them is cut, which is then the last."""
+        lines: list[str] = []
+        read, limit = self._text.readline, limits.LINE
+        while len(lines) < limits.BATCH and (line := read(limit)):
+            lines.append(line)
+            if len(line) >= limit:
+                self._skip_line(line)
+                break
+        return lines
+
+    def hand_back(self, lines: list[str]) -> None:
+        """Hand these lines out again, before any other."""
+        self._back.extend(reversed(lines))
+
     def new_row(self) -> None:
         """Forget the lines of the row before."""
         self.taken.clear()
@@ -85,8 +105,8 @@ class Lines(Iterator[str]):
 
     def give_back(self) -> str:
         """Keep the first line of the current row and hand the others out again."""
-        first, rest = self.taken[0], self.taken[1:]
-        self._back.extend(reversed(rest))
+        first = self.taken[0]
+        self.hand_back(self.taken[1:])
         self.taken = [first]
         return first
 
@@ -94,8 +114,10 @@ class Lines(Iterator[str]):
         if len(self.taken) >= limits.ROW_LINES:
             raise RunawayError
         line = self._back.pop() if self._back else self._read()
-        if "\0" in line or REPLACEMENT in line or len(line) > limits.FIELD or self.taken:
+        ended = line[-1] in "\r\n"
+        if self.taken or not ended or len(line) > limits.FIELD or "\0" in line or REPLACEMENT in line:
             self.suspect = True
+        self.cut |= not ended and len(line) >= limits.LINE
         self.taken.append(line)
         return line
 
@@ -103,13 +125,11 @@ class Lines(Iterator[str]):
         line = self._text.readline(limits.LINE)
         if not line:
             raise StopIteration
-        if line[-1] not in "\r\n":
-            self.suspect = True
-            if len(line) == limits.LINE:
-                self.cut = True
-                self._skip_line()
+        if len(line) >= limits.LINE:
+            self._skip_line(line)
         return line
 
-    def _skip_line(self) -> None:
-        while (part := self._text.readline(limits.LINE)) and part[-1] not in "\r\n":
-            pass
+    def _skip_line(self, part: str) -> None:
+        """Drop the rest of a line that was cut."""
+        while part and part[-1] not in "\r\n":
+            part = self._text.readline(limits.LINE)
