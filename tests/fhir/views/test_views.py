@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from masterkey_fhir.fhirpath import Date
+from masterkey_fhir.issue import MasterkeyError
 from masterkey_fhir.json import loads
 from masterkey_fhir.views import Column, View, ViewError, run, write
 
@@ -174,6 +175,18 @@ def test_parquet() -> None:
         zip(table.column_names, ("a", "p", "1.0", True, ["x", "y"], 'k, "l"'), strict=True)
     )
     assert str(table.schema.field("recent").type) == "bool"
+
+
+def test_a_view_from_its_file_and_a_frame(folder: Path) -> None:
+    file = folder / "view.txt"
+    file.write_text(json.dumps(VIEW), encoding="utf-8")
+    frame = run(file, [folder / "b.json"]).frame()
+    assert list(frame.columns) == ["id", "patient", "value", "recent", "codes", "part"]
+    assert frame["id"].tolist() == ["b"]
+    with pytest.raises(ViewError, match="can't be read"):
+        run(folder / "no-view.json", [])
+    with pytest.raises(MasterkeyError):
+        run(folder / "a.ndjson", [])
 
 
 def test_an_unknown_engine_names_those_there_are() -> None:
