@@ -68,12 +68,14 @@ def create_app(
     secret: bytes | None = None,
     host: str = "127.0.0.1",
     max_body: int = MAX_BODY,
+    wait: float = 30.0,
 ) -> FastAPI:
     """The FHIR API of one site at `/fhir`.
 
     `open` serves without authentication and only on a loopback `host`, else ServeError; when it is False,
     everything but metadata and health is refused, for there is no other way in yet. `check` defaults to the
-    base R4 judge; `secret` (32 bytes) seals paging tokens over several workers.
+    base R4 judge; `secret` (32 bytes) seals paging tokens over several workers; `wait` is how many seconds a
+    write waits for another writer before it is answered 503.
     """
     if open:
         require_loopback(host)
@@ -89,6 +91,7 @@ def create_app(
         zone or _zone(site),
         Tokens(secret),
         max_body,
+        wait,
     )
     app.router.routes += [Route("/health", health), *routes("/fhir")]
     app.add_exception_handler(MasterkeyError, _refused)

@@ -29,6 +29,7 @@ class Service:
     zone: tzinfo
     tokens: Tokens
     max_body: int = MAX_BODY
+    wait: float = 30.0
 
 
 def service(request: Request) -> Service:
@@ -50,6 +51,7 @@ def door(request: Request) -> Door:
         zone=s.zone,
         agent="anonymous",
         request=request_id(request),
+        wait=s.wait,
         tokens=s.tokens,
     )
 

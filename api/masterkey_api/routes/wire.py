@@ -36,9 +36,7 @@ def fhir(body: bytes, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(body, status, headers, FHIR_JSON)
 
 
-def outcome_response(
-    status: int, issues: Sequence[Issue], headers: Mapping[str, str] | None = None
-) -> Response:
+def outcome_response(status: int, issues: Sequence[Issue], headers: Mapping[str, str] | None = None) -> Response:
     return fhir(dumps(outcome(list(issues))), status, headers)
 
 

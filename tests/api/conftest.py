@@ -1,0 +1,63 @@
+"""A real server on a free port, and a client that talks HTTP to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from masterkey_api.app import create_app
+from masterkey_fhir.store import Repository
+
+SITE = "jp_ncch"
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    """The base URL of `app` served by uvicorn in a thread."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}/fhir"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    found = Repository.open(tmp_path / "r.db")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def serve(repository: Repository) -> Iterator[Callable[..., httpx.Client]]:
+    """serve(**options of create_app) -> client; several in one test share the repository."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> httpx.Client:
+            app = create_app(repository, **{"open": True, "site": SITE, **options})
+            base = stack.enter_context(running(app))
+            return stack.enter_context(httpx.Client(base_url=base, timeout=30))
+
+        yield start
+
+
+@pytest.fixture
+def client(serve: Callable[..., httpx.Client]) -> httpx.Client:
+    return serve()
