@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from masterkey_etl.loading import LoadReport
     from masterkey_fhir.issue import Issue
-    from masterkey_fhir.views import ViewResult
+    from masterkey_fhir.views.run import ViewResult
     from masterkey_omop.ohdsi_sql import Result
 
 __all__ = ["Connection", "__version__", "connect", "load", "validate", "view"]
@@ -58,14 +58,9 @@ class Connection:
 
     def sql(self, query: str, params: Mapping[str, Any] | None = None) -> Result:
         """OHDSI-SQL; `.columns`, `.rows`, `.frame()` (pandas). Raises OhdsiSqlError with line and column."""
-        import duckdb
-
         from masterkey_etl import assessment
-        from masterkey_omop import ohdsi_sql
 
-        path = assessment.published_cdm(self.data)
-        with duckdb.connect(str(path), read_only=True) as connection:
-            return ohdsi_sql.run(query, connection, dict(params or {}))
+        return assessment.query(self.data, query, params)
 
 
 def connect(data: str | Path = DEFAULT_DATA) -> Connection:

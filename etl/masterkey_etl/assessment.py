@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,9 @@ from masterkey_omop.publish import CdmStore
 
 if TYPE_CHECKING:
     from masterkey_etl.project import ProjectionResult
-    from masterkey_omop.vocabulary import LoadReport as VocabularyReport
-    from masterkey_validation.run import Result
+    from masterkey_omop.ohdsi_sql import Result as Answer
+    from masterkey_omop.vocabulary.athena import BundleReport
+    from masterkey_validation.results import Result
 
 Progress = Callable[[str], Callable[[int, int | None], None]]
 
@@ -44,6 +45,16 @@ def published_cdm(data: Path) -> Path:
     if not path.exists():
         raise AssessmentError(issue("etl.no-cdm", Place(file=str(data))))
     return path
+
+
+def query(data: Path, sql: str, params: Mapping[str, Any] | None = None) -> Answer:
+    """OHDSI-SQL on the published CDM, read only. Raises OhdsiSqlError with line and column."""
+    import duckdb
+
+    from masterkey_omop import ohdsi_sql
+
+    with duckdb.connect(str(published_cdm(data)), read_only=True) as connection:
+        return ohdsi_sql.run(sql, connection, dict(params or {}))
 
 
 def run(workspace: Workspace, runner: str = "sql") -> list[Result]:
@@ -93,20 +104,23 @@ def project_only(data: Path, *, everything: bool = False, progress: Progress | N
         return project(workspace, repository, all=everything, progress=shown)
 
 
-def load_vocabulary(data: Path, source: Path, *, progress: Progress | None = None) -> VocabularyReport:
+def load_vocabulary(data: Path, source: Path, *, told: Callable[[str], None] = lambda _: None) -> BundleReport:
     """An Athena folder or zip into the workspace; projection uses it from the next run on."""
-    from masterkey_omop import vocabulary
+    from masterkey_omop.vocabulary.athena import load_bundle
 
     workspace = Workspace.open(data, create=True)
     with workspace.lock("load"):
-        return vocabulary.load(source, workspace.root / "vocabulary")
+        workspace.vocabulary.parent.mkdir(exist_ok=True)
+        return load_bundle(source, workspace.vocabulary, told)
 
 
-def vocabulary_status(data: Path) -> list[tuple[str, str, int]]:
-    """(vocabulary, version, concepts), of the loaded bundle or the shipped bindings."""
+def vocabulary_status(data: Path) -> tuple[str, list[tuple[str, int]]]:
+    """The release in use, and how many concepts of each vocabulary it holds."""
     from masterkey_omop import vocabulary
 
-    return vocabulary.status(Workspace.open(data).root / "vocabulary")
+    file = Workspace.open(data).vocabulary
+    found = vocabulary.load(file if file.exists() else None)
+    return found.version, found.counts()
 
 
 def write_report(data: Path, *, out: Path | None = None, language: str = "en") -> Path:

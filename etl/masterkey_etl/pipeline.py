@@ -31,7 +31,7 @@ from masterkey_fhir.store import Repository, Source, Writer
 
 if TYPE_CHECKING:
     from masterkey_etl.project import ProjectionResult
-    from masterkey_validation.run import Result
+    from masterkey_validation.results import Result
 
 BATCH = 500  # records
 Resource = dict[str, Any]

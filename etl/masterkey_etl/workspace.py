@@ -91,6 +91,11 @@ class Workspace:
         return self.root / "cdm"
 
     @property
+    def vocabulary(self) -> Path:
+        """The loaded Athena bundle; absent while only the shipped bindings are here."""
+        return self.root / "vocabulary" / "vocabulary.duckdb"
+
+    @property
     def scratch(self) -> Path:
         return self.root / "scratch"
 

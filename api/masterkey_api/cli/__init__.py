@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -43,7 +43,7 @@ def workspace(
 
 
 def _register() -> None:
-    for name, command in {
+    commands: dict[str, Callable[..., int | None]] = {
         "init": road.init,
         "synth": road.synth,
         "load": road.load,
@@ -52,7 +52,8 @@ def _register() -> None:
         "view": research.view,
         "project": research.project,
         "serve": server.serve,
-    }.items():
+    }
+    for name, command in commands.items():
         app.command(name)(command)
     for name, group in {
         "map": maps.app,

@@ -29,11 +29,10 @@ def view(
     from masterkey_fhir import views
 
     result = views.run(definition, inputs, engine=engine)
-    views.write(result, to, out or sys.stdout.buffer)
-    issue_list = list(result.issues)
-    for i in issue_list:
+    result.write(to, out or sys.stdout.buffer)
+    for i in result.issues:
         print(f"{i.severity}: {i}", file=sys.stderr)
-    return int(any(i.is_error for i in issue_list))
+    return int(any(i.is_error for i in result.issues))
 
 
 def project(
@@ -56,7 +55,7 @@ def vocabulary_load(source: Annotated[Path, typer.Argument(help="Folder or zip f
     """
     from masterkey_etl import assessment
 
-    report = assessment.load_vocabulary(data_dir(), source, progress=progress)
+    report = assessment.load_vocabulary(data_dir(), source, told=lambda line: print(line, file=sys.stderr))
     table(["table", "rows"], sorted(report.rows.items()))
     issue_lines(report.issues)
     return int(any(i.is_error for i in report.issues))
@@ -67,7 +66,9 @@ def vocabulary_status() -> None:
     """Which vocabularies are here, in which version. Example: `masterkey vocabulary status`"""
     from masterkey_etl import assessment
 
-    table(["vocabulary", "version", "concepts"], assessment.vocabulary_status(data_dir()))
+    version, counts = assessment.vocabulary_status(data_dir())
+    print(f"release: {version}")
+    table(["vocabulary", "concepts"], counts)
 
 
 def _text(query: str) -> str:
@@ -109,9 +110,9 @@ def sql_run(
     limit: Annotated[int, typer.Option(help="Rows shown.")] = 50,
 ) -> None:
     """Run OHDSI-SQL on the published CDM. Example: `masterkey sql run "SELECT COUNT(*) AS n FROM person"`"""
-    import masterkey
+    from masterkey_etl import assessment
 
-    result = masterkey.connect(data_dir()).sql(_text(query), _params(param))
+    result = assessment.query(data_dir(), _text(query), _params(param))
     if json:
         return as_json([dict(zip(result.columns, row, strict=True)) for row in result.rows])
     table(list(result.columns), result.rows[:limit])

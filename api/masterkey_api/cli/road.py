@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +15,18 @@ issues = typer.Typer(no_args_is_help=True, help="What is open, at which site.")
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
+class Role(StrEnum):
+    site = "site"
+    registry = "registry"
+
+
 def init(
-    role: Annotated[str, typer.Option(help="site: keeps identities; registry: never stores them.")] = "registry",
+    role: Annotated[Role, typer.Option(help="site: keeps identities; registry: never stores them.")] = Role.registry,
 ) -> None:
     """Make a workspace. Example: `masterkey init --role registry --data ./masterkey-data`"""
     from masterkey_etl.workspace import Workspace
 
-    ws = Workspace.open(data_dir(), create=True, role=role)
+    ws = Workspace.open(data_dir(), create=True, role=role.value)
     print(f"workspace {ws.root} is ready, role {ws.role}. Its keys are in keys.json: back them up apart.")
 
 
@@ -37,8 +43,10 @@ def synth(
     from masterkey_etl import synth as cohort
 
     report = cohort.synth(out, patients=patients, seed=seed, plant_identifiers=identifiers, progress=progress("synth"))
-    for line in report.lines():
-        print(line)
+    for file, rows in report.files.items():
+        print(f"{out / file}: {rows:,} rows")
+    planted = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report.planted.items()))
+    print(f"planted: {planted}; the key is {out / 'key.csv'}")
 
 
 def load(

@@ -46,10 +46,9 @@ def outcome_response(status: int, issues: Sequence[Issue], headers: Mapping[str,
 def negotiate(request: Request) -> None:
     """Raises HttpError 406 unless the client takes JSON; `_format` wins over Accept."""
     asked = query_value(request, "_format")
-    if asked is not None:
-        wanted = [asked.replace(" ", "+")]  # the plus of application/fhir+json, sent unencoded
-    else:
-        wanted = request.headers.get("accept", "*/*").split(",")
+    accept = request.headers.get("accept", "*/*")
+    # The plus of application/fhir+json, sent unencoded, arrives as a space.
+    wanted = accept.split(",") if asked is None else [asked.replace(" ", "+")]
     if not any(_media(w) in (*_JSON, *_ANY) for w in wanted):
         raise HttpError(406, issue("api.not-acceptable"))
 
