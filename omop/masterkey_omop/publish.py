@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from masterkey_fhir.issue import MasterkeyError, Place, issue
 from masterkey_omop import schema
+from masterkey_omop.data import folder
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,9 +52,7 @@ class Build:
 
     def state(self, name: str) -> str:
         """A fact about this generation ("" = not stated)."""
-        rows = self.connection.execute(
-            f"SELECT value FROM cdm.{SIDE}.state WHERE name = ?", [name]
-        ).fetchall()
+        rows = self.connection.execute(f"SELECT value FROM cdm.{SIDE}.state WHERE name = ?", [name]).fetchall()
         return str(rows[0][0]) if rows else ""
 
     def set_state(self, **facts: object) -> None:
@@ -100,24 +99,28 @@ class CdmStore:
 
     def high_water(self) -> int:
         """The published high-water mark of the outbox; 0 when nothing has been published."""
+        return int(self.state().get("high_water", 0))
+
+    def state(self) -> dict[str, str]:
+        """The facts that the published generation states about itself; empty when there is none."""
         if not self.published.is_file():
-            return 0
+            return {}
         with contextlib.closing(self.connect()) as connection:
-            rows = connection.execute(f"SELECT value FROM {SIDE}.state WHERE name = 'high_water'").fetchall()
-        return int(rows[0][0]) if rows else 0
+            return dict(connection.execute(f"SELECT name, value FROM {SIDE}.state").fetchall())
 
     @contextmanager
     def building(
-        self, *, empty: bool = False, lag: int | None = None, progress: Progress = lambda _: None
+        self, *, empty: bool | Callable[[], bool] = False, lag: int | None = None, progress: Progress = lambda _: None
     ) -> Iterator[Build]:
         """Build the next generation; leaving the block without an exception publishes it.
 
-        `empty` starts from nothing. `lag` is how far the spare may be behind the published mark to be
+        `empty` starts from nothing (a function is asked when the lease is held). `lag` is how far the
+        spare may be behind the published mark to be
         caught up rather than replaced by a copy of the published file (None = always copy). One build at
         a time per folder: a second one waits, and says so. Raises PublishError when the disk refuses.
         """
         with _disk(self.published.name), self._lease(progress):
-            build = self._open(empty, lag)
+            build = self._open(empty() if callable(empty) else empty, lag)
             try:
                 yield build
                 _check_keys(build)
@@ -157,6 +160,8 @@ class CdmStore:
             build.connection.execute(statement)
         build.connection.execute(f"CREATE SCHEMA {SIDE}")
         build.connection.execute(f"CREATE TABLE {SIDE}.state (name VARCHAR NOT NULL, value VARCHAR NOT NULL)")
+        for statement in [*schema.ddl("duckdb", schema=SIDE, version="side"), *side_views()]:
+            build.connection.execute(statement)
         return build
 
     def _copy(self) -> Build:
@@ -172,9 +177,7 @@ class CdmStore:
         self._spare.rename(self._build)
         try:
             build = _attach(self._build)
-        except (
-            duckdb.Error
-        ):  # a reader in another process still holds it: it keeps the file, we forget the name
+        except duckdb.Error:  # a reader in another process still holds it: it keeps the file, we forget the name
             _discard(self._build)
             return None
         if self.high_water() - build.high_water <= lag:
@@ -193,6 +196,13 @@ class CdmStore:
                 aside.replace(self._spare)
         self._build.replace(self.published)
         _sync(self.folder)
+
+
+def side_views() -> list[str]:
+    """The views beside the CDM (`omop/spec/side/views.sql`), one statement each."""
+    text = (folder("spec") / "side" / "views.sql").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    return [s.strip() for s in "\n".join(lines).split(";") if s.strip()]
 
 
 def _attach(file: Path, options: str = "") -> Build:
@@ -278,9 +288,7 @@ def _disk(name: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _REFUSED:
             raise
-        raise PublishError(
-            issue("omop.disk", Place(file=name), reason=os.strerror(error.errno or 0))
-        ) from error
+        raise PublishError(issue("omop.disk", Place(file=name), reason=os.strerror(error.errno or 0))) from error
     except duckdb.Error as error:  # a failed commit is a TransactionException, a failed write an IOException
         reason = next((os.strerror(e) for e in _REFUSED if os.strerror(e) in str(error)), "")
         if not reason:

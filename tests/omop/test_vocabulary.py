@@ -14,6 +14,7 @@ import pytest
 from masterkey_omop import vocabulary
 from masterkey_omop.vocabulary import VocabularyError, bindings, load_bundle
 from masterkey_omop.vocabulary.athena import BundleError
+from masterkey_omop.vocabulary.bindings import local_concepts
 
 CONCEPT = (
     "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tconcept_class_id\tstandard_concept\tconcept_code\t"
@@ -74,10 +75,21 @@ def test_lookup_by_fhir_system() -> None:
 def test_bindings_have_sources_and_fit_the_cdm() -> None:
     rows = bindings()
     ids = [b.concept.id for b in rows.values()]
-    assert len(ids) == len(set(ids)) == 661
+    assert len(ids) == len(set(ids)) == 665
     assert all(b.source and b.status in ("verified", "stated") for b in rows.values())
     assert all(0 < i < 2_000_000_000 for i in ids)
     assert len(vocabulary.load().version) <= 20
+
+
+def test_local_concepts_keep_their_ids_and_are_never_standard() -> None:
+    words = vocabulary.load()
+    item = words.lookup("urn:masterkey:fhir:CodeSystem:registry-item", "registration")
+    assert item is not None
+    assert (item.id, item.standard) == (2120000009, "")
+    assert words.standard("masterkey item", "registration") == ()
+    ids = [c.id for c in local_concepts()]
+    assert len(ids) == len(set(ids))
+    assert all(2_120_000_000 < i < 2**31 for i in ids)
 
 
 @pytest.mark.shared
@@ -112,7 +124,7 @@ def test_a_bundle_answers_like_athena(tmp_path: Path) -> None:
     )
     report = load_bundle(folder, tmp_path / "vocabulary.duckdb")
     assert report.version == "v5.0 27-AUG-25"
-    assert report.rows == {"concept": 665, "concept_relationship": 4, "vocabulary": 1}
+    assert report.rows == {"concept": len(bindings()) + 4, "concept_relationship": 4, "vocabulary": 1}
     assert {d.what for d in report.differences} <= {"standard"}  # 9191 and 9189: no source states the flag
     words = vocabulary.load(tmp_path / "vocabulary.duckdb")
     assert words.version == "v5.0 27-AUG-25"
@@ -200,9 +212,7 @@ def test_a_reload_replaces_the_file_and_a_failed_one_does_not(tmp_path: Path) ->
     with pytest.raises(BundleError):
         load_bundle(tmp_path / "athena", target)
     assert target.read_bytes() == before
-    assert duckdb.connect(str(target), read_only=True).execute("SELECT count(*) FROM concept").fetchall() == [
-        (1,)
-    ]
+    assert duckdb.connect(str(target), read_only=True).execute("SELECT count(*) FROM concept").fetchall() == [(1,)]
 
 
 def test_a_file_that_is_no_vocabulary(tmp_path: Path) -> None:

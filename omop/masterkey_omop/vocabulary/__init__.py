@@ -7,10 +7,11 @@ code and no map writes a concept id: they say (vocabulary, code) or the name of 
 from __future__ import annotations
 
 from masterkey_omop.vocabulary.athena import BundleReport, load_bundle
-from masterkey_omop.vocabulary.bindings import Binding, Concept, bindings
-from masterkey_omop.vocabulary.concepts import NO_CONCEPT, Vocabulary, VocabularyError, load
+from masterkey_omop.vocabulary.bindings import Binding, Concept, bindings, local_concepts
+from masterkey_omop.vocabulary.concepts import BINDINGS_VERSION, NO_CONCEPT, Vocabulary, VocabularyError, load
 
 __all__ = [
+    "BINDINGS_VERSION",
     "NO_CONCEPT",
     "Binding",
     "BundleReport",
@@ -20,4 +21,5 @@ __all__ = [
     "bindings",
     "load",
     "load_bundle",
+    "local_concepts",
 ]

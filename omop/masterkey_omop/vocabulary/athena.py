@@ -123,9 +123,7 @@ def _build(files: Mapping[str, Path], building: Path, report: BundleReport, prog
         report.issues += [_difference_issue(d) for d in report.differences]
         connection.execute("CHECKPOINT v")
     except duckdb.IOException as error:
-        raise BundleError(
-            issue("omop.disk", Place(file=building.name), reason="the disk refused a write")
-        ) from error
+        raise BundleError(issue("omop.disk", Place(file=building.name), reason="the disk refused a write")) from error
     finally:
         connection.close()
 
@@ -188,9 +186,7 @@ def _lines(path: Path) -> int:
 
 
 def _version(connection: DuckDBPyConnection) -> str:
-    rows = connection.execute(
-        "SELECT vocabulary_version FROM v.vocabulary WHERE vocabulary_id = 'None'"
-    ).fetchall()
+    rows = connection.execute("SELECT vocabulary_version FROM v.vocabulary WHERE vocabulary_id = 'None'").fetchall()
     return str(rows[0][0]) if rows and rows[0][0] else "unknown"
 
 

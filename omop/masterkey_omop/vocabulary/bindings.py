@@ -47,13 +47,23 @@ def bindings() -> Mapping[str, Binding]:
 
 
 @cache
+def local_concepts() -> tuple[Concept, ...]:
+    """Our own concepts (2,120,000,000 and up): registry items and answers, never standard."""
+    return tuple(_concept(row) for row in _rows("local_concepts.csv"))
+
+
+@cache
 def systems() -> Mapping[str, System]:
     """FHIR code system URI -> OMOP vocabulary."""
     return {r["system"]: System(r["vocabulary_id"], r["strip"]) for r in _rows("systems.csv")}
 
 
 def _binding(row: dict[str, str]) -> Binding:
-    concept = Concept(
+    return Binding(row["binding"], _concept(row), row["status"], row["source"])
+
+
+def _concept(row: dict[str, str]) -> Concept:
+    return Concept(
         int(row["concept_id"]),
         row["concept_name"],
         row["domain_id"],
@@ -62,7 +72,6 @@ def _binding(row: dict[str, str]) -> Binding:
         row["standard_concept"],
         row["concept_code"],
     )
-    return Binding(row["binding"], concept, row["status"], row["source"])
 
 
 def _rows(name: str) -> list[dict[str, str]]:

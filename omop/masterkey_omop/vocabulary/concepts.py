@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masterkey_fhir.issue import MasterkeyError, Place, issue
-from masterkey_omop.vocabulary.bindings import GENERATED, Binding, Concept, bindings, systems
+from masterkey_omop.vocabulary.bindings import GENERATED, Binding, Concept, bindings, local_concepts, systems
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -40,7 +40,9 @@ class Vocabulary:
         self.file = file
         self._bindings = bindings()
         self._by_code = {(b.concept.vocabulary, b.concept.code): b.concept for b in self._usable()}
+        self._local = {(c.vocabulary, c.code): c for c in local_concepts()}
         self._by_id = {b.concept.id: b.concept for b in self._bindings.values()} | {0: NO_CONCEPT}
+        self._by_id |= {c.id: c for c in local_concepts()}
         self._found: dict[tuple[str, str], Concept | None] = {}
         self._standard: dict[tuple[str, str], tuple[Concept, ...]] = {}
         self._values: dict[int, int] = {}
@@ -50,27 +52,19 @@ class Vocabulary:
     def _usable(self) -> Iterator[Binding]:
         """Bindings that a code finds: not the twins, which exist only to be asserted away."""
         hidden = ("", GENERATED)
-        return (
-            b
-            for b in self._bindings.values()
-            if b.concept.code not in hidden and not b.name.startswith("twin.")
-        )
+        return (b for b in self._bindings.values() if b.concept.code not in hidden and not b.name.startswith("twin."))
 
     def _version(self) -> str:
         if not self._db:
             return BINDINGS_VERSION
-        rows = self._db.execute(
-            "SELECT vocabulary_version FROM v.vocabulary WHERE vocabulary_id = 'None'"
-        ).fetchall()
+        rows = self._db.execute("SELECT vocabulary_version FROM v.vocabulary WHERE vocabulary_id = 'None'").fetchall()
         return str(rows[0][0]) if rows and rows[0][0] else "unknown"
 
     def binding(self, name: str) -> int:
         """The concept id of a named binding. Raises VocabularyError when no binding has that name."""
         found = self._bindings.get(name)
         if found is None:
-            raise VocabularyError(
-                issue("omop.binding-unknown", binding=name, near=_near(name, self._bindings))
-            )
+            raise VocabularyError(issue("omop.binding-unknown", binding=name, near=_near(name, self._bindings)))
         return found.concept.id
 
     def concept(self, concept_id: int) -> Concept:
@@ -89,10 +83,11 @@ class Vocabulary:
         return self._found[key]
 
     def _ask(self, key: tuple[str, str]) -> Concept | None:
+        if key in self._local:
+            return self._local[key]
         if self._db:
             rows = self._db.execute(
-                f"{_CONCEPT} WHERE vocabulary_id = ? AND concept_code = ? "
-                "ORDER BY invalid_reason IS NOT NULL, 1",
+                f"{_CONCEPT} WHERE vocabulary_id = ? AND concept_code = ? ORDER BY invalid_reason IS NOT NULL, 1",
                 [*key],
             ).fetchall()
             return Concept(*rows[0]) if rows else None
