@@ -67,7 +67,6 @@ _ELEMENTS_MISSING = {
     "EvidenceVariable.characteristic": "definitionDataRequirement definitionTriggerDefinition "
     "participantEffectiveDateTime participantEffectiveDuration participantEffectivePeriod "
     "participantEffectiveTiming usageContext",
-    "ExampleScenario.instance": "resourceType",
     "Extension": "valueMeta",
 }
 
@@ -187,7 +186,7 @@ def _attributes(model_class: Hashable) -> list[tuple[str, str]]:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "model_fields"):
+    if hasattr(value.__class__, "model_fields"):
         return _object(value)
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
