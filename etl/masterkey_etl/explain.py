@@ -179,7 +179,7 @@ class _Explainer:
     def _keys(self) -> KeyMap:
         from masterkey_etl.project import key_file
 
-        path = key_file(self.workspace)
+        path = key_file(self.workspace.root)
         return KeyMap(path if path.exists() else None)
 
 

@@ -42,9 +42,7 @@ class KeyMap:
             self._db.execute(_TABLE)
             self._db.execute("BEGIN")
         except duckdb.Error as error:
-            raise KeyError_(
-                issue("omop.keys-unreadable", Place(file=self._path.name if self._path else ""))
-            ) from error
+            raise KeyError_(issue("omop.keys-unreadable", Place(file=self._path.name if self._path else ""))) from error
 
     def allocate(self, site: str, keys: Iterable[Key]) -> Mapping[Key, int]:
         """The integer of each key; new ones get the next integers of their table, in sorted order.
@@ -57,9 +55,7 @@ class KeyMap:
         if not wanted:
             return {}
         columns = list(zip(*wanted, strict=True))
-        asked = pa.table(
-            {name: pa.array(column, pa.string()) for name, column in zip(_PARTS, columns, strict=True)}
-        )
+        asked = pa.table({name: pa.array(column, pa.string()) for name, column in zip(_PARTS, columns, strict=True)})
         self._db.register("asked", asked)
         self._db.execute(_NEW, [site])
         rows = self._db.execute(_GET, [site]).fetchnumpy()["id"].tolist()
@@ -76,6 +72,14 @@ class KeyMap:
         ).fetchall()
         return (rows[0][0], Key(*rows[0][1:])) if rows else None
 
+    def rows_of(self, site: str, type: str, id: str) -> list[tuple[Key, int]]:
+        """Every CDM row that was made from a resource, by table and slot."""
+        rows = self._db.execute(
+            "SELECT table_name, type, fhir_id, slot, id FROM key WHERE site = ? AND type = ? AND fhir_id = ? ORDER BY ALL",
+            [site, type, id],
+        ).fetchall()
+        return [(Key(*row[:4]), int(row[4])) for row in rows]
+
     def commit(self) -> None:
         """Make the allocated keys durable."""
         self._db.execute("COMMIT")
@@ -88,9 +92,7 @@ class KeyMap:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
 

@@ -11,6 +11,7 @@ from masterkey_etl.project.run import (
     BalanceRow,
     ProjectionResult,
     UnmappedRow,
+    key_file,
     project,
     vocabulary_file,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "ProjectionMapError",
     "ProjectionResult",
     "UnmappedRow",
+    "key_file",
     "load_maps",
     "project",
     "rows_for_patient",

@@ -83,6 +83,11 @@ def vocabulary_file(root: Path) -> Path:
     return root / "vocabulary" / "vocabulary.duckdb"
 
 
+def key_file(root: Path) -> Path:
+    """The key map of a workspace: the projector's private store."""
+    return root / "projector" / "keys.duckdb"
+
+
 def project(
     workspace: Any,
     repository: Repository,
@@ -139,7 +144,7 @@ class Projection:
         def empty() -> bool:
             return self._all or self._stale()
 
-        keys_file = self._root / "projector" / "keys.duckdb"
+        keys_file = key_file(self._root)
         keys_file.parent.mkdir(parents=True, exist_ok=True)
         with self._store.building(empty=empty, lag=LAG, progress=self._on_wait) as build, KeyMap(keys_file) as keys:
             fresh = not build.state("version")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,12 @@ class Vocabulary:
             return BINDINGS_VERSION
         rows = self._db.execute("SELECT vocabulary_version FROM v.vocabulary WHERE vocabulary_id = 'None'").fetchall()
         return str(rows[0][0]) if rows and rows[0][0] else "unknown"
+
+    def counts(self) -> list[tuple[str, int]]:
+        """How many concepts of each vocabulary are here, by name."""
+        if not self._db:
+            return sorted(Counter(b.concept.vocabulary for b in self._bindings.values()).items())
+        return self._db.execute("SELECT vocabulary_id, count(*) FROM v.concept GROUP BY 1 ORDER BY 1").fetchall()
 
     def binding(self, name: str) -> int:
         """The concept id of a named binding. Raises VocabularyError when no binding has that name."""
