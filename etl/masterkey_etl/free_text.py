@@ -26,7 +26,6 @@ _NUMBERS = re.compile(
     r"[0-9]{5,}|[0-9]+(?:[-/.:][0-9]+){2,}|[0-9]{3,}-[0-9]{2,}|[0-9]{2,}-[0-9]{3,}"
     r"|[0-9]+\s*年\s*[0-9]+\s*月(?:\s*[0-9]+\s*日)?|[0-9]+\s*月\s*[0-9]+\s*日"
 )
-_SPACE_OR_SIGN = re.compile(r"[\s\W_]")
 
 
 class Words:
@@ -34,7 +33,7 @@ class Words:
 
     def __init__(self, words: Iterable[str], texts: Iterable[str], patterns: Iterable[str]) -> None:
         self.texts = frozenset(map(_folded, texts))
-        self.pattern = re.compile("|".join(f"(?:{p})" for p in patterns) or r"(?!)")
+        self.pattern = re.compile("|".join(rf"(?:{p})(?!\w)" for p in patterns) or r"(?!)")
         self.by_start: dict[str, dict[int, set[str]]] = {}
         for word in map(_folded, words):
             if word:

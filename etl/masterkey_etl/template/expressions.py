@@ -116,7 +116,9 @@ class Builder:
         else:
             raise Refused("etl.map-group", at, column=column.id, group=group)
         type_ = _COLUMN_TYPES.get(column.type, "string")
-        return self.nodes.make("column", (), type_, fact=column.position, scope=scope)
+        # the reader keeps rows without a complete key out, so a text in the key is always there
+        keyed = column.position in self.model.key_positions and type_ == "string"
+        return self.nodes.make("column", (), type_, fact=column.position, scope=scope, sure=keyed)
 
     # -- operators
 
@@ -423,7 +425,7 @@ class Builder:
             return None
         position = self.labels[value.fact]
         label = self.nodes.make("column", (), "string", fact=position, scope=value.scope)
-        text = self.strict("normalise", "nfkc({0})", (label,), "string", True)
+        text = self.strict("label", "nfkc({0}) or None", (label,), "string", False)
         return self.nodes.make("coalesce", (text, value), "string")
 
     def several(self, lookup: Node) -> bool:

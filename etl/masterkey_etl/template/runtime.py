@@ -6,8 +6,7 @@ Arguments that reach a function here are never None unless the docstring says so
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from datetime import date as _date
+from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from typing import Any
 
@@ -265,21 +264,17 @@ def quantity(a: Number, unit: str, code: str) -> Json:
     return {"value": a, "unit": unit, "system": UCUM, "code": code}
 
 
-def first_some(items: Iterable[Any]) -> Any:
-    return next((i for i in items if i is not None), None)
-
-
 def framed(*parts: str | Number | bool | None) -> str:
     """Parts as one text that no other parts give: netstrings, `-` for an empty part."""
-    return "|".join("-" if p is None else f"{len(t := str(p))}:{t}" for p in parts)
+    return "|".join(map(frame, parts))
 
 
-def is_day(text: str) -> bool:
-    try:
-        _date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+def frame(part: str | Number | bool | None) -> str:
+    """One part of `framed`."""
+    if part is None:
+        return "-"
+    text = str(part)
+    return f"{len(text)}:{text}"
 
 
 __all__ = ["Memo", "nfkc"]

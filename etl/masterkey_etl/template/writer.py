@@ -232,7 +232,8 @@ class _Writer:
             cell = self.cell(position, scope)
             name = self.value_name(position, scope)
             memo = self.memo(position)
-            self.line(f"{name} = {memo}[{cell}]" if memo else f"{name} = {cell} or None")
+            keyed = position in self.model.key_positions  # never empty: see expressions.column
+            self.line(f"{name} = {memo}[{cell}]" if memo else f"{name} = {cell}" + ("" if keyed else " or None"))
 
     def cell(self, position: int, scope: Scope) -> str:
         if scope is self.a.record:
@@ -358,11 +359,19 @@ class _Writer:
 
     def code_coding(self, node: Node) -> str:
         rows, *version = (self.var(a) for a in node.args)
+        if not version and not node.many:
+            return self.guarded(f"{rows}[0].copy()", node.args[:1])
         helper = "coding" if node.many else "one_coding"
         return self.guarded(f"{helper}({', '.join([rows, *version])})", node.args[:1])
 
     def code_codeable(self, node: Node) -> str:
-        return f"codeable({', '.join(self.var(a) for a in node.args)})"
+        rows, text, *version = (self.var(a) for a in node.args)
+        found = node.args[0]
+        assert isinstance(found.fact, tuple)
+        if version or self.a.concepts.several(*found.fact):
+            return f"codeable({', '.join([rows, text, *version])})"
+        # one row, no version: a display instead of a call; a text that is there whenever the value is needs no test
+        return f"{{'coding': [{rows}[0].copy()], 'text': {text}}} if {rows} is not None else codeable(None, {text})"
 
     def code_known(self, node: Node) -> str:
         return f"{self.var(node.args[0])} is not None"
@@ -544,20 +553,25 @@ class _Writer:
         name = self.var(node)
         if node.many:
             return name
+        if node.sure and node.op == "column":
+            return ""
         if node.type == "string" and node.op not in ("column", "item", "site", "pseudonym"):
             return "" if node.op == "literal" and node.fact else name
         return "" if node.sure else f"{name} is not None"
 
     def id_code(self, r: Resource) -> str:
-        framed = []
-        for p in r.id_parts:
-            name = self.var(p)
-            whole = p.sure and p.type in ("string", "date")
-            known = p.op == "column" and len(r.id_parts) == 1 and p.type in ("string", "date")
-            framed.append(f"{{len({name})}}:{{{name}}}" if whole or known else f"{{framed({name})}}")
-        if any("'" in f or '"' in f or "\\" in f for f in framed):  # literals in an f-string
+        """`keyed(...)` over (site, block, parts), framed as `runtime.framed` does, in one f-string."""
+        if any(p.op == "literal" for p in r.id_parts):
             return f"keyed(p_{r.name} + framed({', '.join(self.var(p) for p in r.id_parts)}))"
-        return f"keyed(f'{{p_{r.name}}}{'|'.join(framed)}')"
+        only = len(r.id_parts) == 1  # then the caller has seen that it is not empty
+        framed = "|".join(self.framed(p, p.sure or only) for p in r.id_parts)
+        return f'keyed(f"{{p_{r.name}}}{framed}")'
+
+    def framed(self, part: Node, sure: bool) -> str:
+        name = self.var(part)
+        if part.type not in ("string", "date"):
+            return f"{{frame({name})}}"
+        return f"{{len({name})}}:{{{name}}}" if sure else f"{{'-' if {name} is None else f'{{len({name})}}:{{{name}}}'}}"
 
     # -- loops
 

@@ -1,0 +1,266 @@
+"""Site rows -> FHIR: 20,000 rows of 40 columns, 5 resources each, ledger and NDJSON included, one core.
+
+Peer: fhir.resources building and dumping the same resources (validation is what it does while building). Rows are
+dirty: nulls, codes without a concept, values that no resource uses. Reading is not in it; its rate is in the note.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from masterkey_etl.concepts import Concepts
+from masterkey_etl.keys import Key, SiteKeys
+from masterkey_etl.ledger import IndependentCount, Ledger
+from masterkey_etl.readers.delimited import Reading
+from masterkey_etl.source_model import SourceModel
+from masterkey_etl.template import CompiledMap, MapContext, compile_map, load_map
+from masterkey_fhir import json as fhir_json
+from masterkey_fhir import r4
+from masterkey_fhir.issue import Place
+
+ROWS = 20_000
+PEER_ROWS = 200
+TEXTS = [f"marker_{n}" for n in range(12)]
+MODEL = """
+format: bench
+revision: "1"
+title: Benchmark
+citation: own content
+record: case
+key: [patient]
+null_tokens: ["", NA]
+columns:
+  - {id: patient, header: patient, type: text, personal: identifier}
+  - {id: sex, header: sex, type: code}
+  - {id: age, header: age, type: integer, min: 0, max: 120}
+  - {id: registered, header: registered, type: date, formats: ["%Y/%m/%d"]}
+  - {id: death, header: death, type: date, formats: ["%Y/%m/%d"]}
+  - {id: alive, header: alive, type: date, formats: ["%Y/%m/%d"]}
+  - {id: tumour, header: tumour, type: code}
+  - {id: tumour_version, header: tumour_version, type: text}
+  - {id: tumour_text, header: tumour_text, type: text}
+  - {id: diagnosed, header: diagnosed, type: date, formats: ["%Y/%m/%d"]}
+  - {id: site_code, header: site_code, type: code}
+  - {id: stage, header: stage, type: code}
+  - {id: ecog, header: ecog, type: code}
+  - {id: ecog_date, header: ecog_date, type: date, formats: ["%Y/%m/%d"]}
+  - {id: weight, header: weight, type: integer}
+  - {id: height, header: height, type: integer}
+  - {id: specimen_type, header: specimen_type, type: code}
+  - {id: specimen_date, header: specimen_date, type: date, formats: ["%Y/%m/%d"]}
+  - {id: specimen_site, header: specimen_site, type: code}
+  - {id: cells, header: cells, type: integer}
+  - {id: line, header: line, type: integer}
+  - {id: regimen, header: regimen, type: text}
+  - {id: started, header: started, type: date, formats: ["%Y/%m/%d"]}
+  - {id: ended, header: ended, type: date, formats: ["%Y/%m/%d"]}
+  - {id: intent, header: intent, type: code}
+  - {id: reason, header: reason, type: code}
+  - {id: response, header: response, type: code}
+  - {id: facility, header: facility, type: text}
+""" + "".join(f"  - {{id: {t}, header: {t}, type: code}}\n" for t in TEXTS)
+
+CODEABLE = "{coding: [{system: 'urn:bench', code: %s}]}"
+COMPONENTS = "".join(
+    f"      - code: {CODEABLE % t}\n        valueCodeableConcept: = {t}.codeable('yes_no')\n" for t in TEXTS
+)
+MAP = f"""
+source: bench/1
+let: {{birth_year: = registered.year() - age}}
+resources:
+  patient:
+    resourceType: Patient
+    id: = id(patient)
+    extension:
+      - {{url: "urn:bench:birth-year", valueInteger: = birth_year}}
+      - {{url: "urn:bench:age", valueInteger: = age}}
+    identifier: [{{system: "urn:bench:id", value: = patient}}]
+    gender: = sex.translate('sex')
+    deceasedDateTime: = death
+  diagnosis:
+    $when: = tumour.exists()
+    $else: no tumour stated
+    resourceType: Condition
+    id: = id(patient)
+    subject: = reference(patient)
+    verificationStatus: {{coding: [{{system: "http://terminology.hl7.org/CodeSystem/condition-ver-status", code: confirmed}}]}}
+    code:
+      coding:
+        - = tumour.coding('tumour', tumour_version)
+      text: = tumour_text
+    bodySite: [= site_code.codeable('site')]
+    onsetDateTime: = diagnosed
+    recordedDate: = registered
+    stage: [{{summary: = stage.codeable('stage')}}]
+  specimen:
+    resourceType: Specimen
+    id: = id(patient, specimen_date)
+    subject: = reference(patient)
+    type: = specimen_type.codeable('specimen')
+    collection:
+      collectedDateTime: = specimen_date
+      bodySite: = specimen_site.codeable('site')
+    extension: [{{url: "urn:bench:cells", valueInteger: = cells}}]
+  status:
+    resourceType: Observation
+    id: = id(patient)
+    status: final
+    category: [{CODEABLE % "exam"}]
+    code: {CODEABLE % "ecog"}
+    subject: = reference(patient)
+    focus: [= reference(diagnosis)]
+    specimen: = reference(specimen)
+    effectiveDateTime: = coalesce(ecog_date, registered)
+    valueCodeableConcept: = ecog.codeable('ecog')
+    component:
+      - code: {CODEABLE % "weight"}
+        valueQuantity: = weight.quantity('kg', 'kg')
+      - code: {CODEABLE % "height"}
+        valueQuantity: = height.quantity('cm', 'cm')
+      - code: {CODEABLE % "alive"}
+        valueDateTime: = alive
+{COMPONENTS}
+  treatment:
+    $when: = started.exists() or regimen.exists()
+    $else: no treatment
+    resourceType: Procedure
+    id: = id(patient, line, started)
+    status: completed
+    subject: = reference(patient)
+    reasonReference: [= reference(diagnosis)]
+    code: {{text: = regimen}}
+    category: = intent.codeable('intent')
+    performedPeriod: {{start: = started, end: = ended}}
+    statusReason: = reason.codeable('reason')
+    outcome: = response.codeable('response')
+    extension: [{{url: "urn:bench:line", valueInteger: = line}}]
+set_aside:
+  - {{columns: [facility], reason: the same for all}}
+"""
+TOPICS = {
+    "sex": {"1": "male", "2": "female"},
+    "yes_no": {"0": "no", "1": "yes", "9": "unknown"},
+    "tumour": {f"T{n}": f"code-{n}" for n in range(800)},
+    "site": {f"S{n}": f"site-{n}" for n in range(60)},
+    "stage": {f"{n}": f"stage-{n}" for n in range(4)},
+    "ecog": {f"{n}": f"grade-{n}" for n in range(5)},
+    "specimen": {"1": "ffpe", "2": "blood"},
+    "intent": {"1": "curative", "2": "palliative"},
+    "reason": {"1": "planned", "2": "progression"},
+    "response": {n: n.lower() for n in ("CR", "PR", "SD", "PD")},
+}
+
+
+def setup(folder: Path) -> CompiledMap:
+    (folder / "concepts").mkdir()
+    for topic, codes in TOPICS.items():
+        lines = [f"{k},{v},http://example.org/{topic},{v} text,reviewed" for k, v in codes.items()]
+        text = "\n".join(["subject_id,object_id,object_system,object_label,status", *lines])
+        (folder / "concepts" / f"{topic}.csv").write_text(text, encoding="utf-8")
+    (folder / "bench.yaml").write_text(MAP, encoding="utf-8")
+    return compile_map(load_map(folder / "bench.yaml"), SourceModel.parse(MODEL), Concepts.load(folder, folder))
+
+
+def rows(model: SourceModel, n: int) -> list[list[str]]:
+    """One in eight optional cells is null, one in forty codes is unknown."""
+    chance = random.Random(7)
+    days = [f"20{y}/{m}/{d}" for y in range(15, 25) for m in range(1, 13) for d in range(1, 29)]
+    topics = {"sex": "sex", "tumour": "tumour", "site_code": "site", "stage": "stage", "ecog": "ecog", "specimen_type": "specimen"}
+    topics |= {"specimen_site": "site", "intent": "intent", "reason": "reason", "response": "response"}
+    topics |= dict.fromkeys(TEXTS, "yes_no")
+
+    def cell(c: Any, i: int) -> str:
+        if c.id == "patient":
+            return f"P{i:06d}"
+        if c.type == "date":
+            return chance.choice(days)
+        if c.type == "integer":
+            return str(chance.randrange(100))
+        return chance.choice(list(TOPICS[topics[c.id]])) if c.id in topics else f"text {chance.randrange(500)}"
+
+    def dirty(c: Any, text: str) -> str:
+        luck = chance.random()
+        if c.id != "patient" and luck < 0.125:
+            return "NA" if luck < 0.06 else ""
+        return "??" if c.type == "code" and luck > 0.975 else text
+
+    return [[dirty(c, cell(c, i)) for c in model.columns] for i in range(n)]
+
+
+class Source:
+    """A delivery in memory."""
+
+    scratch = None
+
+    def __init__(self, data: bytes, keys: SiteKeys) -> None:
+        self.data, self.keys = data, keys
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.data)
+
+    def pseudonym(self, *key: str) -> str:
+        return self.keys.digest("record", *key)
+
+
+def as_csv(model: SourceModel, cells: Iterable[list[str]]) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([c.header for c in model.columns])
+    writer.writerows(cells)
+    return out.getvalue().encode()
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.process_time()
+    found = work()
+    return found, time.process_time() - start
+
+
+def ndjson(made: list[tuple[str, dict[str, Any]]]) -> bytes:
+    return b"\n".join([fhir_json.dumps(r) for _, r in made])
+
+
+def main() -> None:
+    keys = SiteKeys("bench", {p: (Key(1, p.encode() * 6),) for p in ("id", "pseudonym", "record")})
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = setup(Path(folder))
+    model = compiled.model
+    source = Source(as_csv(model, rows(model, ROWS)), keys)
+    best = (0.0, 0.0, 0.0)
+    for _ in range(3):
+        ledger, ctx = Ledger(model, Place("bench")), MapContext("bench", keys)
+        records, reading = timed(lambda ledger=ledger: list(Reading(source, model, ledger)))
+        made, mapping = timed(lambda ctx=ctx, ledger=ledger: list(compiled.run(records, ctx, ledger)))
+        lines, dumping = timed(lambda made=made: [ndjson(m) for m in made])
+        _, problems = ledger.close(IndependentCount(ROWS, len(model.columns)))
+        assert not problems, problems
+        n = sum(map(len, made))
+        best = max(best, (n / mapping, n / (mapping + dumping), n / (reading + mapping)))
+    sample = [r for m in made[:PEER_ROWS] for _, r in m]
+    built = [(getattr(r4, r["resourceType"]), r) for r in sample]
+    _, peer = timed(lambda: [model_(**r).model_dump_json() for model_, r in built])
+    theirs = len(sample) / peer
+    result = {
+        "name": "site rows to FHIR with ledger and NDJSON",
+        "unit": "resources/s",
+        "ours": round(best[1]),
+        "peer": round(theirs),
+        "peer_name": "fhir.resources build + dump",
+        "ratio": round(best[1] / theirs, 1),
+        "bar": ">= 100,000 resources/s, >= 30x",
+        "note": f"{ROWS:,} rows of {len(model.columns)} columns, {n:,} resources, {len(b''.join(lines)) // ROWS:,} bytes a row, "
+        f"{len(ctx.issues):,} Issues; without NDJSON {best[0]:,.0f}, reading and mapping together {best[2]:,.0f}",
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
