@@ -1,8 +1,9 @@
-"""The catalogue of checks: `checks.csv` (one row a check), `checks/<check>.sql` (its rows), `checks/<check>.md` (its page).
+"""The catalogue of checks: `checks.csv` (one row a check), `checks/<check>.sql` (its rows),
+`checks/<check>.md` (its page).
 
-The SQL is OHDSI-SQL that gives one row per judged record: `person_id, record_table, record_id, violated` (0 or 1). From
-it the runner makes counts by site and lists of failing ids; a native kind (`KINDS`) also becomes a Great Expectations
-expectation on the table itself, so that the two runners don't share their arithmetic.
+The SQL is OHDSI-SQL that gives one row per judged record: `person_id, record_table, record_id, violated` (0
+or 1). From it the runner makes counts by site and lists of failing ids; a native kind (`KINDS`) also becomes
+a Great Expectations expectation on the table itself, so that the two runners don't share their arithmetic.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any
 
 from masterkey_fhir.issue import MasterkeyError, Place, issue
 from masterkey_omop.vocabulary import bindings
-
 from masterkey_validation.data import folder
 
 # kind -> what Great Expectations calls it; "rows" has no native form
@@ -68,7 +68,8 @@ class Check:
     page: str
 
     def values(self, as_of: date) -> dict[str, Any]:
-        """The parameters with bindings, `today` and `year` resolved. Raises KeyError for an unknown binding."""
+        """The parameters with bindings, `today` and `year` resolved. Raises KeyError for an unknown
+        binding."""
         return {name: _value(name, text, as_of) for name, text in self.parameters.items()}
 
     def passes(self, denominator: int, violated: int) -> bool:
@@ -96,8 +97,9 @@ def suite(name: str = "core", root: Path | None = None) -> list[Check]:
     known = {check.id: check for check in load(root)}
     missing = [i for i in wanted if i not in known]
     if missing:
-        facts = {"found": ", ".join(map(str, missing)), "known": ", ".join(known)}
-        raise CatalogueError(issue("validation.suite-unknown-check", Place(file=place.name), **facts))
+        found, listed = ", ".join(map(str, missing)), ", ".join(known)
+        where = Place(file=place.name)
+        raise CatalogueError(issue("validation.suite-unknown-check", where, found=found, known=listed))
     return [known[i] for i in wanted]
 
 
@@ -126,9 +128,21 @@ def _check(row: Mapping[str, str], number: int, pages: Path) -> Check:
     )
 
 
-_SAME = (
-    "id category subcategory context severity level table field kind denominator threshold_reason source source_status"
-).split()
+_SAME = [
+    "id",
+    "category",
+    "subcategory",
+    "context",
+    "severity",
+    "level",
+    "table",
+    "field",
+    "kind",
+    "denominator",
+    "threshold_reason",
+    "source",
+    "source_status",
+]
 
 
 def _wrong(row: Mapping[str, str], files: Iterable[Path]) -> list[str]:

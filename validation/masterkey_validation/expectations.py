@@ -1,7 +1,8 @@
 """Runner 2: the same rows of the catalogue as a Great Expectations suite, on pandas frames.
 
-A native kind is judged by Great Expectations on the table itself; every other check on its judged rows. Imported late
-(4 s), in an ephemeral context, analytics off, and no raw value of a record in what is given back.
+A native kind is judged by Great Expectations on the table itself; every other check on its judged rows.
+Imported late (4 s), in an ephemeral context, analytics off, and no raw value of a record in what is given
+back.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from masterkey_omop import ohdsi_sql
-
 from masterkey_validation.catalogue import KINDS, Check
 from masterkey_validation.results import Result, counted, error, not_applicable
-from masterkey_validation.run import FRAME, SCHEMA, absent, check_text, params, tables
+from masterkey_validation.run import FRAME, SCHEMA, UNEXPECTED, absent, check_text, params, tables, wrapped
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +43,8 @@ def great_expectations() -> Any:
 
 
 def run_gx(cdm_path: Path | str, checks: Sequence[Check], *, as_of: date | None = None) -> list[Result]:
-    """All checks on a published CDM by Great Expectations. One Result per check and site, counts as runner 1."""
+    """All checks on a published CDM by Great Expectations. One Result per check and site, counts as runner
+    1."""
     import duckdb
 
     with duckdb.connect(str(cdm_path), read_only=True) as connection:
@@ -59,12 +60,22 @@ def expectation(check: Check, as_of: date) -> Any:
     return getattr(classes, KINDS[check.kind])(**arguments, **_mostly(check), meta=meta)
 
 
+def portable(check: Check, as_of: date) -> Any:
+    """The expectation as another installation can run it on a CDM in PostgreSQL: what has no native form is
+    its SQL."""
+    if check.kind != "rows":
+        return expectation(check, as_of)
+    meta = {"check_id": check.id, "severity": check.severity, "title": check.title["en"]}
+    query = wrapped(check, UNEXPECTED, as_of, to="postgres")
+    return great_expectations().expectations.UnexpectedRowsExpectation(unexpected_rows_query=query, meta=meta)
+
+
 def write_suite(checks: Sequence[Check], path: Path, *, name: str = "core", as_of: date | None = None) -> Path:
     """The suite as the JSON file of plain Great Expectations."""
     gx = great_expectations()
     built = gx.ExpectationSuite(name=name)
     for check in checks:
-        built.add_expectation(expectation(check, as_of or date.today()))
+        built.add_expectation(portable(check, as_of or date.today()))
     path.write_text(json.dumps(built.to_json_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return path
 

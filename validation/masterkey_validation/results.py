@@ -14,8 +14,8 @@ STATUSES = ("passed", "failed", "not_applicable", "error")
 class Result:
     """Counts of one check at one site (`site` is "" where no site is known). Never holds a value of a record.
 
-    `status`: passed | failed | not_applicable (nothing to judge, or the table is not in this CDM) | error (the query
-    could not run; neither passed nor failed).
+    `status`: passed | failed | not_applicable (nothing to judge, or the table is not in this CDM) | error
+    (the query could not run; neither passed nor failed).
     """
 
     check_id: str

@@ -1,6 +1,7 @@
 """Runner 1: every check as one query on DuckDB, counts by site; failing rows as ids only.
 
-All SQL passes through `masterkey_omop.ohdsi_sql`. An error is a Result of its own, never a pass and never silence.
+All SQL passes through `masterkey_omop.ohdsi_sql`. An error is a Result of its own, never a pass and never
+silence.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from masterkey_omop import ohdsi_sql
-
 from masterkey_validation.catalogue import Check
 from masterkey_validation.results import Result, counted, error, not_applicable
 
@@ -25,8 +25,8 @@ SCHEMA = "main"
 
 # The site of a judged record is the care site of its person.
 _SITE = "COALESCE(s.care_site_source_value, s.care_site_name, '')"
-_JUDGED = f"""FROM (
-{{sql}}
+_JUDGED = """FROM (
+{sql}
 ) j
 LEFT JOIN @cdm_database_schema.person p ON p.person_id = j.person_id
 LEFT JOIN @cdm_database_schema.care_site s ON s.care_site_id = p.care_site_id
@@ -39,6 +39,11 @@ FAILING = f"""SELECT TOP @most {_SITE} AS site, j.record_table, j.record_id
 ORDER BY site, j.record_table, j.record_id"""
 FRAME = f"""SELECT {_SITE} AS site, j.violated
 {_JUDGED}"""
+UNEXPECTED = """SELECT j.record_table, j.record_id
+FROM (
+{sql}
+) j
+WHERE j.violated = 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,7 @@ def run_duckdb(
         return results
 
 
-def judge(
-    connection: duckdb.DuckDBPyConnection, there: frozenset[str], check: Check, as_of: date
-) -> Iterator[Result]:
+def judge(connection: duckdb.DuckDBPyConnection, there: frozenset[str], check: Check, as_of: date) -> Iterator[Result]:
     """The Results of one check, one per site; one without site when it can't be judged."""
     if missing := absent(check, there):
         yield not_applicable(check, f"not in this CDM: {', '.join(missing)}")

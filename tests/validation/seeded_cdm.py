@@ -1,0 +1,481 @@
+"""A small CDM of two sites in which every check has planted violations, and the counts by plain Python.
+
+`DEFECTS` are plain rows beside a clean cohort. `EXPECTED[check](data)` says from the plain description of
+the rule, not from its SQL, which rows are judged and which violate: pairs (person_id or None, violated).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from masterkey_omop import schema
+from masterkey_omop.vocabulary import bindings
+
+AS_OF = date(2026, 11, 25)
+SITES = {1: "jp_ncch", 2: "th_siriraj"}
+Row = dict[str, Any]
+Data = dict[str, list[Row]]
+Judged = Iterator[tuple[int | None, bool]]
+
+
+def concept(name: str) -> int:
+    return bindings()[name].concept.id
+
+
+REGIMEN = concept("episode.treatment_regimen")
+FIRST = concept("episode.disease_first_occurrence")
+RESPONSE = concept("loinc.response_to_cancer_treatment")
+TMB = concept("loinc.tumor_mutation_burden")
+LIVER = concept("modifier.metastasis_to_the_liver")
+MODIFIERS = {b.concept.id for n, b in bindings().items() if n.startswith("modifier.")}
+METASTASES = {b.concept.id for n, b in bindings().items() if n.startswith("modifier.metastasis")}
+TABLES = [
+    "condition_occurrence",
+    "procedure_occurrence",
+    "drug_exposure",
+    "measurement",
+    "observation",
+    "specimen",
+    "episode",
+]
+FIELD = {t: concept(f"field.{t}.{t}_id") for t in TABLES}
+TABLE_OF = {field: table for table, field in FIELD.items()}
+DATES = {
+    "condition_occurrence": "condition_start_date",
+    "drug_exposure": "drug_exposure_start_date",
+    "procedure_occurrence": "procedure_date",
+    "specimen": "specimen_date",
+    "episode": "episode_start_date",
+    "measurement": "measurement_date",
+    "observation": "observation_date",
+    "death": "death_date",
+}
+
+
+class Builder:
+    """Rows of a CDM under construction; required columns that no check reads are filled with 0."""
+
+    def __init__(self) -> None:
+        self.data: Data = {t: [] for t in (*TABLES, "person", "observation_period", "death", "episode_event")}
+        self.data |= {"care_site": [], "cdm_source": [], "masterkey.component": []}
+        self._next = Counter[str]()
+
+    def add(self, table: str, **values: Any) -> int:
+        key = f"{table}_id"
+        self._next[table] += 1
+        if key in schema.tables().get(table, schema.tables()["person"]).fields:
+            values.setdefault(key, self._next[table])
+        self.data[table].append(values)
+        return int(values.get(key, self._next[table]))
+
+    def person(self, number: int, site: int, **changes: Any) -> int:
+        """A clean patient: diagnosis, specimen, two lines with drugs, response, metastasis, TMB, last
+        contact."""
+        start = date(2020, 1, 10) + timedelta(days=number * 11)
+        person = {"gender_concept_id": concept("gender.female"), "year_of_birth": 1950 + number % 40}
+        person |= {"care_site_id": site, "person_source_value": f"p{number}"} | changes
+        who = self.add("person", person_id=number, **person)
+        condition = self.add("condition_occurrence", person_id=who, condition_start_date=start,
+                             condition_source_value="SARC", condition_concept_id=0)  # fmt: skip
+        disease = self.add("episode", person_id=who, episode_concept_id=FIRST, episode_start_date=start)
+        self.add("episode_event", episode_id=disease, event_id=condition,
+                 episode_event_field_concept_id=FIELD["condition_occurrence"])  # fmt: skip
+        self.add("specimen", person_id=who, specimen_date=start + timedelta(days=3))
+        for line in (1, 2):
+            self.line(who, disease, line, start + timedelta(days=100 * line))
+        self.add("measurement", person_id=who, measurement_concept_id=LIVER, measurement_date=start,
+                 measurement_event_id=condition,
+                 meas_event_field_concept_id=FIELD["condition_occurrence"])  # fmt: skip
+        self.add("measurement", person_id=who, measurement_concept_id=TMB, measurement_date=start,
+                 value_as_number=float(number % 30), unit_source_value="1/Mb")  # fmt: skip
+        self.add("masterkey.component", person_id=who, resource_type="Observation", fhir_id=f"v{number}", number=1,
+                 code="81258-6", value_number=0.01 * (number % 90))  # fmt: skip
+        self.add("masterkey.component", person_id=who, resource_type="Observation", fhir_id=f"v{number}", number=2,
+                 code="82121-5", value_number=500.0)  # fmt: skip
+        self.add("observation_period", person_id=who, observation_period_start_date=start,
+                 observation_period_end_date=start + timedelta(days=900))  # fmt: skip
+        return who
+
+    def line(self, who: int, disease: int | None, number: int | None, start: date, **changes: Any) -> int:
+        values: Row = {"episode_concept_id": REGIMEN, "episode_number": number, "episode_start_date": start}
+        values |= {"episode_end_date": start + timedelta(days=60), "episode_parent_id": disease} | changes
+        episode = self.add("episode", person_id=who, **values)
+        drug = self.add("drug_exposure", person_id=who, drug_concept_id=1, drug_exposure_start_date=start,
+                        drug_exposure_end_date=start + timedelta(days=50))  # fmt: skip
+        self.add("episode_event", episode_id=episode, event_id=drug,
+                 episode_event_field_concept_id=FIELD["drug_exposure"])  # fmt: skip
+        self.add("observation", person_id=who, observation_concept_id=RESPONSE, observation_event_id=episode,
+                 observation_date=start + timedelta(days=40), obs_event_field_concept_id=FIELD["episode"])  # fmt: skip
+        return episode
+
+
+def clean(persons: int = 40) -> Builder:
+    """A cohort without a defect."""
+    builder = Builder()
+    builder.add("cdm_source", cdm_source_name="test", cdm_source_abbreviation="t", cdm_holder="t")
+    for site, name in SITES.items():
+        builder.add("care_site", care_site_id=site, care_site_name=name, care_site_source_value=name)
+    for number in range(1, persons + 1):
+        builder.person(number, 1 + number % 2)
+    return builder
+
+
+def seeded() -> Data:
+    """The clean cohort and, for every check, violations of another number at each site."""
+    b = clean()
+    start = date(2021, 3, 1)
+    b.add("cdm_source", cdm_source_name="second", cdm_source_abbreviation="t", cdm_holder="t")  # OM09
+    for number, changes in enumerate(
+        (
+            {"person_source_value": None},  # ID01.present
+            {"person_source_value": "p2"},  # ID01.unique, at the site of p2
+            {"person_source_value": "p4"},
+            {"year_of_birth": 1899},  # DM01, DM03
+            {"year_of_birth": 2563},  # a Buddhist year
+            {"gender_concept_id": concept("gender.unknown")},  # DM02
+            {"year_of_birth": AS_OF.year + 1},
+            {"year_of_birth": AS_OF.year},
+            {"year_of_birth": 2023 - 110},
+            {"year_of_birth": 2023 - 111},
+            {"year_of_birth": 1900},
+        ),
+        101,
+    ):
+        b.person(number, 1, **changes)
+    bare = [b.add("person", person_id=200 + n, gender_concept_id=0, year_of_birth=1980, care_site_id=1 + n % 2,
+                  person_source_value=f"bare{n}") for n in range(3)]  # DX01  # fmt: skip
+    for who in bare[:2]:  # TX10, TX01, DT05.drug, OM06
+        b.add("drug_exposure", person_id=who, drug_concept_id=0, drug_exposure_start_date=start,
+              drug_exposure_end_date=start - timedelta(days=1))  # fmt: skip
+    for who in (1, 2, 3):
+        b.add("death", person_id=who, death_date=date(2024, 5, who), cause_concept_id=1)
+    b.add("death", person_id=3, death_date=date(2024, 6, 1), cause_source_value="unknown")  # DT15
+    b.add("death", person_id=4, death_date=date(2024, 6, 1), cause_concept_id=0)  # EP10
+    for who, table in ((1, "specimen"), (2, "specimen"), (3, "procedure_occurrence"), (3, "condition_occurrence")):
+        extra = {"condition_source_value": "SARC"} if table == "condition_occurrence" else {}
+        b.add(table, person_id=who, **{DATES[table]: date(2024, 5, 20)}, **extra)  # DT06
+    b.add("measurement", person_id=5, measurement_concept_id=1, measurement_date=AS_OF + timedelta(days=1))  # DT02
+    b.add("observation", person_id=6, observation_concept_id=1, observation_date=date(2563, 1, 1))
+    b.add("specimen", person_id=6, specimen_date=AS_OF)  # today is not the future
+    b.add(
+        "condition_occurrence", person_id=7, condition_start_date=date(2025, 1, 1), condition_source_value="x"
+    )  # DT03
+    b.add("episode", person_id=8, episode_concept_id=FIRST, episode_start_date=start,
+          episode_end_date=start - timedelta(days=5))  # DT05.episode  # fmt: skip
+    for copies, who in ((1, 9), (2, 10)):  # ID07
+        for _ in range(copies):
+            b.add("measurement", person_id=who, measurement_concept_id=LIVER, measurement_event_id=who,
+                  measurement_date=date(2020, 1, 10) + timedelta(days=who * 11),
+                  meas_event_field_concept_id=FIELD["condition_occurrence"])  # fmt: skip
+    _lines(b, start)
+    _links(b, start)
+    for who, value in ((20, 1.5), (21, -0.1), (22, 1.0), (23, 0.0), (24, None)):  # GN06
+        b.add("masterkey.component", person_id=who, resource_type="Observation", fhir_id=f"w{who}", number=1,
+              code="81258-6", value_number=value)  # fmt: skip
+    for who, tmb, unit in (
+        (20, 101.0, "1/Mb"),
+        (21, -1.0, "1/Mb"),
+        (22, 5.0, None),
+        (23, None, "1/Mb"),
+        (24, 100.0, "x"),
+    ):
+        b.add("measurement", person_id=who, measurement_concept_id=TMB, measurement_date=start, value_as_number=tmb,
+              unit_source_value=unit)  # GN09  # fmt: skip
+    for who, text in ((25, "sarcoma, call 03-1234-5678"), (26, "123456789"), (27, "a@b.example"), (28, "12345678"),
+                      (29, "8936/3-C16.8"), (30, "090-1234-5678")):  # CO03  # fmt: skip
+        b.add("condition_occurrence", person_id=who, condition_start_date=start, condition_source_value=text)
+    return b.data
+
+
+def _lines(b: Builder, start: date) -> None:
+    late = start + timedelta(days=400)
+    b.line(11, None, 4, late)  # TX05: a gap after 2
+    b.line(12, None, None, late)  # no number
+    b.line(13, None, 0, late)  # not positive; also the new first
+    b.line(14, None, 3, date(2020, 1, 1))  # starts before line 2
+    b.line(15, None, 2, late + timedelta(days=1))  # a tie is no gap
+    b.line(16, None, 3, late, episode_end_date=None)
+    b.line(17, None, 3, late, episode_end_date=late + timedelta(days=99))
+    b.line(17, None, 4, late + timedelta(days=84))  # TX06: overlaps by 15 days
+    b.line(18, None, 3, late, episode_end_date=late + timedelta(days=99))
+    b.line(18, None, 4, late + timedelta(days=85))  # by 14 days
+
+
+def _links(b: Builder, start: date) -> None:
+    """OM01, OM02, OM04, OM05, MK01."""
+    link: list[tuple[int, int | None, int | None]] = [
+        (31, 999999, FIELD["condition_occurrence"]),  # no such row
+        (32, 32, None),  # half filled
+        (33, None, FIELD["episode"]),
+        (34, 35, FIELD["condition_occurrence"]),  # of another person
+        (35, 35, 4711),  # no such field
+        (36, 36, FIELD["condition_occurrence"]),
+    ]
+    for who, event, field in link:
+        b.add("measurement", person_id=who, measurement_concept_id=2, measurement_date=start,
+              measurement_event_id=event,
+              meas_event_field_concept_id=field)  # fmt: skip
+    b.add("measurement", person_id=37, measurement_concept_id=LIVER, measurement_date=start)
+    b.add("measurement", person_id=38, measurement_concept_id=LIVER, measurement_date=start, measurement_event_id=1,
+          meas_event_field_concept_id=FIELD["specimen"])  # fmt: skip
+    b.add("observation", person_id=37, observation_concept_id=RESPONSE, observation_date=start)
+    b.add("observation", person_id=38, observation_concept_id=RESPONSE, observation_date=start,
+          observation_event_id=38, obs_event_field_concept_id=FIELD["condition_occurrence"])  # fmt: skip
+    b.add("measurement", person_id=39, measurement_concept_id=RESPONSE, measurement_date=start)
+    b.add("episode_event", episode_id=1, event_id=888888, episode_event_field_concept_id=FIELD["drug_exposure"])
+    b.add("episode_event", episode_id=777777, event_id=1, episode_event_field_concept_id=FIELD["drug_exposure"])
+    b.add("episode_event", episode_id=1, event_id=2, episode_event_field_concept_id=FIELD["condition_occurrence"])
+    for who, parent in ((31, 666666), (32, 1), (33, None)):
+        b.add("episode", person_id=who, episode_concept_id=FIRST, episode_start_date=start, episode_parent_id=parent)
+    own = b.add("episode", person_id=34, episode_concept_id=FIRST, episode_start_date=start)
+    b.data["episode"][-1]["episode_parent_id"] = own  # its own parent
+    early = next(e for e in b.data["episode"] if e["person_id"] == 36)
+    b.add("episode", person_id=36, episode_concept_id=FIRST, episode_start_date=date(2019, 1, 1),
+          episode_parent_id=early["episode_id"])  # fmt: skip
+
+
+# --- what the plain description of each rule says ---------------------------------------------------------------
+
+
+def _events(data: Data, *tables: str) -> Iterator[tuple[str, Row, date]]:
+    for table in tables:
+        for row in data[table]:
+            yield table, row, row[DATES[table]]
+
+
+def _repeated(rows: list[Row], *fields: str) -> Judged:
+    counts = Counter(tuple(r.get(f) for f in fields) for r in rows)
+    for r in rows:
+        yield r["person_id"], counts[tuple(r.get(f) for f in fields)] > 1
+
+
+def _ages(data: Data) -> Judged:
+    births = {p["person_id"]: p["year_of_birth"] for p in data["person"]}
+    for c in data["condition_occurrence"]:
+        yield c["person_id"], not 0 <= c["condition_start_date"].year - births[c["person_id"]] <= 110
+
+
+def _last_contacts(data: Data) -> Judged:
+    last = {o["person_id"]: o["observation_period_end_date"] for o in data["observation_period"]}
+    for c in data["condition_occurrence"]:
+        if c["person_id"] in last:
+            yield c["person_id"], last[c["person_id"]] < c["condition_start_date"]
+
+
+def _order(data: Data, table: str, first: str, later: str) -> Judged:
+    for r in data[table]:
+        if r.get(first) and r.get(later):
+            yield r["person_id"], r[later] < r[first]
+
+
+def _after_death(data: Data) -> Judged:
+    died: dict[int, date] = {}
+    for d in data["death"]:
+        died[d["person_id"]] = min(d["death_date"], died.get(d["person_id"], date.max))
+    tables = ("condition_occurrence", "drug_exposure", "procedure_occurrence", "specimen", "episode")
+    for _, row, when in _events(data, *tables):
+        if row["person_id"] in died:
+            yield row["person_id"], when > died[row["person_id"]]
+
+
+def _line_order(data: Data) -> Judged:
+    lines: dict[int, list[Row]] = {}
+    for e in data["episode"]:
+        if e["episode_concept_id"] == REGIMEN:
+            lines.setdefault(e["person_id"], []).append(e)
+    for who, own in lines.items():
+        numbered = sorted(
+            own, key=lambda e: (e["episode_number"] is not None, e["episode_number"] or 0, e["episode_start_date"])
+        )
+        for before, e in zip([None, *numbered], numbered, strict=False):
+            number = e["episode_number"]
+            previous = before["episode_number"] if before else None
+            wrong = number is None or number < 1
+            wrong = wrong or (previous is None and number > 1) or (previous is not None and number - previous > 1)
+            yield who, wrong or bool(before and e["episode_start_date"] < before["episode_start_date"])
+
+
+def _overlaps(data: Data) -> Judged:
+    lines = [e for e in data["episode"] if e["episode_concept_id"] == REGIMEN]
+    for e in lines:
+        if e["episode_end_date"] is None:
+            continue
+        later = [
+            o for o in lines
+            if o["person_id"] == e["person_id"] and (o["episode_number"] or 0) > (e["episode_number"] or 0)
+            and e["episode_number"] is not None
+        ]  # fmt: skip
+        limit = e["episode_end_date"] - timedelta(days=14)
+        yield e["person_id"], any(o["episode_start_date"] < limit for o in later)
+
+
+def _index(data: Data) -> dict[tuple[str, int], int]:
+    return {(t, r[f"{t}_id"]): r["person_id"] for t in TABLES for r in data[t]}
+
+
+def _linked(data: Data) -> Iterator[tuple[Row, Any, Any]]:
+    for m in data["measurement"]:
+        yield m, m.get("measurement_event_id"), m.get("meas_event_field_concept_id")
+    for o in data["observation"]:
+        yield o, o.get("observation_event_id"), o.get("obs_event_field_concept_id")
+
+
+def _links_hold(data: Data) -> Judged:
+    index = _index(data)
+    for row, event, field in _linked(data):
+        if event is not None or field is not None:
+            yield row["person_id"], index.get((TABLE_OF.get(field, ""), event)) != row["person_id"]
+
+
+def _events_hold(data: Data) -> Judged:
+    index = _index(data)
+    for e in data["episode_event"]:
+        owner = index.get(("episode", e["episode_id"]))
+        target = index.get((TABLE_OF.get(e["episode_event_field_concept_id"], ""), e["event_id"]))
+        yield owner, owner is None or target != owner
+
+
+def _parents(data: Data) -> Judged:
+    episodes = {e["episode_id"]: e for e in data["episode"]}
+    for e in data["episode"]:
+        if e.get("episode_parent_id") is None:
+            continue
+        p = episodes.get(e["episode_parent_id"])
+        wrong = p is None or p["person_id"] != e["person_id"] or p["episode_start_date"] > e["episode_start_date"]
+        yield e["person_id"], wrong or p is e or (p or {}).get("episode_parent_id") == e["episode_id"]
+
+
+def _in_period(data: Data) -> Judged:
+    spans = [
+        (o["person_id"], o["observation_period_start_date"], o["observation_period_end_date"])
+        for o in data["observation_period"]
+    ]
+    tables = [t for t in DATES if t not in ("observation", "death")]
+    for _, row, when in _events(data, *tables):
+        yield row["person_id"], not any(who == row["person_id"] and a <= when <= z for who, a, z in spans)
+
+
+def _modifiers(data: Data) -> Judged:
+    allowed = {FIELD["condition_occurrence"], FIELD["episode"], FIELD["procedure_occurrence"]}
+    for m in data["measurement"]:
+        if m["measurement_concept_id"] in MODIFIERS:
+            field = m.get("meas_event_field_concept_id")
+            yield m["person_id"], m.get("measurement_event_id") is None or field not in allowed
+
+
+def _or(value: float | None, instead: float) -> float:
+    return instead if value is None else value
+
+
+def _responses(data: Data) -> Judged:
+    for row, event, field in _linked(data):
+        if RESPONSE in (row.get("observation_concept_id"), row.get("measurement_concept_id")):
+            yield row["person_id"], event is None or field != FIELD["episode"]
+
+
+CONTACT = re.compile(r"\d{9}|\d-\d{4}-\d{4}|\d{3}-\d{4}-\d|@.+\..")
+
+EXPECTED: dict[str, Callable[[Data], Judged]] = {
+    "ID01.present": lambda d: ((p["person_id"], p["person_source_value"] is None) for p in d["person"]),
+    "ID01.unique": lambda d: _repeated(
+        [p for p in d["person"] if p["person_source_value"] is not None], "care_site_id", "person_source_value"
+    ),
+    "ID07": lambda d: _repeated(
+        [m for m in d["measurement"] if m["measurement_concept_id"] in METASTASES],
+        "person_id", "measurement_concept_id", "measurement_date",
+    ),
+    "DM01": lambda d: ((p["person_id"], not 1900 <= p["year_of_birth"] <= AS_OF.year) for p in d["person"]),
+    "DM02": lambda d: ((p["person_id"], p["gender_concept_id"] not in (8507, 8532, 0)) for p in d["person"]),
+    "DM03": _ages,
+    "DT02": lambda d: ((r["person_id"], when > AS_OF) for _, r, when in _events(d, *DATES)),
+    "DT03": _last_contacts,
+    "DT05.drug": lambda d: _order(d, "drug_exposure", "drug_exposure_start_date", "drug_exposure_end_date"),
+    "DT05.episode": lambda d: _order(d, "episode", "episode_start_date", "episode_end_date"),
+    "DT06": _after_death,
+    "DT15": lambda d: _repeated(d["death"], "person_id"),
+    "DX01": lambda d: (
+        (p["person_id"], p["person_id"] not in {c["person_id"] for c in d["condition_occurrence"]}) for p in d["person"]
+    ),
+    "EP10": lambda d: (
+        (r["person_id"], not r.get("cause_concept_id") and r.get("cause_source_value") is None) for r in d["death"]
+    ),
+    "TX01": lambda d: ((r["person_id"], r["drug_concept_id"] == 0) for r in d["drug_exposure"]),
+    "TX05": _line_order,
+    "TX06": _overlaps,
+    "TX10": lambda d: (
+        (r["person_id"], r["person_id"] not in {c["person_id"] for c in d["condition_occurrence"]})
+        for r in d["drug_exposure"]
+    ),
+    "MK01": _responses,
+    "GN06": lambda d: (
+        (c["person_id"], not 0 <= c["value_number"] <= 1)
+        for c in d["masterkey.component"]
+        if c["code"] == "81258-6" and c["value_number"] is not None
+    ),
+    "GN09": lambda d: (
+        (m["person_id"], not m["unit_source_value"] or not 0 <= _or(m["value_as_number"], -1) <= 100)
+        for m in d["measurement"]
+        if m["measurement_concept_id"] == TMB
+    ),
+    "OM01": _links_hold,
+    "OM02": _events_hold,
+    "OM04": _parents,
+    "OM05": _modifiers,
+    "OM06": _in_period,
+    "OM09": lambda d: iter([(None, len(d["cdm_source"]) != 1)]),
+    "CO03": lambda d: (
+        (c["person_id"], bool(CONTACT.search(c["condition_source_value"]))) for c in d["condition_occurrence"]
+    ),
+}  # fmt: skip
+
+
+def expected(data: Data, check_id: str) -> dict[str, tuple[int, int]]:
+    """site -> (denominator, violated), by plain Python."""
+    site_of = {p["person_id"]: SITES[p["care_site_id"]] for p in data["person"]}
+    out: dict[str, list[int]] = {}
+    for who, violated in EXPECTED[check_id](data):
+        counts = out.setdefault(site_of.get(who, "") if who is not None else "", [0, 0])
+        counts[0] += 1
+        counts[1] += violated
+    return {site: (n, v) for site, (n, v) in out.items()}
+
+
+def write(path: Path, data: Data) -> Path:
+    """The rows as a CDM in DuckDB, schema from the specification."""
+    with duckdb.connect(str(path)) as connection:
+        for statement in schema.ddl("duckdb"):
+            connection.execute(statement)
+        connection.execute("CREATE SCHEMA masterkey")
+        for statement in schema.ddl("duckdb", schema="masterkey", version="side"):
+            connection.execute(statement)
+        for table, rows in data.items():
+            _fill(connection, table, rows)
+    return path
+
+
+DEFAULTS = {"integer": 0, "date": date(2020, 1, 1), "float": 0.0}
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> None:
+    version = "side" if table.startswith("masterkey.") else schema.VERSION
+    fields = schema.tables(version)[table.removeprefix("masterkey.")].fields.values()
+    if not rows:
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".csv", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([[_cell(f, row) for f in fields] for row in rows])
+        stream.flush()
+        connection.execute(f"COPY {table} FROM '{stream.name}' (HEADER false, NULL '')")
+
+
+def _cell(field: schema.Field, row: Row) -> Any:
+    value = row.get(field.name)
+    return DEFAULTS.get(field.type, "x") if value is None and field.required else value
