@@ -34,6 +34,7 @@ class Batch:
     numbers: list[int]
     record: Callable[[int], str]  # row index -> pseudonymous key of its record
     columns: list[Sequence[str]]
+    dirty: bool = False  # a value was refused while splitting
     filled: dict[int, list[int]] = field(default_factory=dict)
 
 
@@ -51,7 +52,7 @@ class Cells:
         """Clean the columns at the positions `present`, in place."""
         for i in present:
             column = self._without_nulls(i, batch.columns[i])
-            if column is not _ALL_NULL:
+            if column is not _ALL_NULL and (batch.dirty or self._checks[i] is not None):
                 column = self._checked(i, column, batch)
             batch.columns[i] = column if column is not _ALL_NULL else ("",) * len(batch.numbers)
         self._pairs.clean(batch)

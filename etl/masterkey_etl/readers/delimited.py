@@ -183,7 +183,7 @@ class Reading:
         by_file = list(zip(*group.rows, strict=True))
         blank = ("",) * len(group.rows)
         columns: list[Sequence[str]] = [blank if p is None else by_file[p] for p in self.header.positions]
-        batch = Batch(group.numbers, partial(self._record_of, group), columns)
+        batch = Batch(group.numbers, partial(self._record_of, group), columns, group.dirty)
         self.ledger.rows(len(group.rows))
         cells.clean(batch, present)
         values = zip(*batch.columns, strict=True)

@@ -6,7 +6,7 @@ The source model names the winner; the loser of a disagreement is refused, each 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,12 @@ def _code_alone(pair: Pair, code: str) -> Verdict:
     return Verdict(nfkc(pair.codes.get(code, code)), "", "label-missing")
 
 
+def _is_odd(pair: Pair, cell: tuple[str, str], verdict: Verdict) -> bool:
+    """Something is to be told of this pair, or its texts are not just those of the winning column."""
+    winner = cell[0] if pair.winner == "code" else cell[1]
+    return bool(verdict.problem) or verdict.code != winner or verdict.label != cell[1]
+
+
 @dataclass(slots=True)
 class _Tally:
     """Findings told once per column: how many, and where first."""
@@ -91,9 +97,12 @@ class PairColumns:
     def clean(self, batch: Batch) -> None:
         for n, pair in enumerate(self.model.pairs):
             cells = list(zip(batch.columns[pair.code], batch.columns[pair.label], strict=True))
-            verdicts = self._judged(n, pair, set(cells))
-            if self._changes(verdicts):
-                self._apply(pair, cells, verdicts, batch)
+            distinct = set(cells)
+            verdicts = self._judged(n, pair, distinct)
+            if pair.winner == "label":
+                batch.columns[pair.code] = batch.columns[pair.label]  # what differs is put right below
+            if odd := {cell for cell in distinct if _is_odd(pair, cell, verdicts[cell])}:
+                self._apply(pair, cells, odd, verdicts, batch)
 
     def finish(self) -> None:
         """Tell what was counted: codes nobody declared, codes or labels that stand alone."""
@@ -101,31 +110,31 @@ class PairColumns:
             place = self.notes.at(tally.row, self.model.columns[column].id)
             self.notes.add(issue(f"etl.{problem}", place, count=tally.n, n=tally.n, code=code))
 
-    def _judged(self, n: int, pair: Pair, distinct: set[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
+    def _judged(self, n: int, pair: Pair, distinct: set[tuple[str, str]]) -> Mapping[tuple[str, str], Verdict]:
         memo = self._memo[n]
         if len(memo) > _MEMO:
             memo.clear()
         for cell in distinct - memo.keys():
             memo[cell] = judge(pair, *cell)
-        return {cell: memo[cell] for cell in distinct}
-
-    @staticmethod
-    def _changes(verdicts: dict[tuple[str, str], Verdict]) -> bool:
-        return any((v.code, v.label) != cell or v.problem for cell, v in verdicts.items())
+        return memo
 
     def _apply(
         self,
         pair: Pair,
         cells: Sequence[tuple[str, str]],
-        verdicts: dict[tuple[str, str], Verdict],
+        odd: set[tuple[str, str]],
+        verdicts: Mapping[tuple[str, str], Verdict],
         batch: Batch,
     ) -> None:
-        batch.columns[pair.code] = [verdicts[c].code for c in cells]
-        batch.columns[pair.label] = [verdicts[c].label for c in cells]
-        if any(v.problem for v in verdicts.values()):
-            for row, cell in enumerate(cells):
-                if (verdict := verdicts[cell]).problem:
+        """Put the verdicts into the rows that hold one of these pairs."""
+        codes, labels = list(batch.columns[pair.code]), list(batch.columns[pair.label])
+        for row, cell in enumerate(cells):
+            if cell in odd:
+                verdict = verdicts[cell]
+                codes[row], labels[row] = verdict.code, verdict.label
+                if verdict.problem:
                     self._note(pair, cell, verdict, batch, row)
+        batch.columns[pair.code], batch.columns[pair.label] = codes, labels
 
     def _note(self, pair: Pair, cell: tuple[str, str], verdict: Verdict, batch: Batch, row: int) -> None:
         if verdict.problem == "disagree":

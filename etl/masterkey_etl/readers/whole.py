@@ -18,10 +18,11 @@ REFUSALS = {"nul": "it holds a NUL", "bytes": "it holds undecodable bytes", "lon
 
 @dataclass(slots=True)
 class Group:
-    """Rows of full width with a key, and their numbers."""
+    """Rows of full width with a key, and their numbers. `dirty`: a value in them was refused."""
 
     numbers: list[int] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
+    dirty: bool = False
 
 
 class WholeRows:
@@ -58,6 +59,7 @@ class WholeRows:
             rows = [Row(chunk.first + i, fields) for i, fields in enumerate(chunk.rows)]
         for row in rows:
             if self._keep(row):
+                group.dirty |= bool(row.values)
                 group.numbers.append(row.number)
                 group.rows.append(row.fields)
 
