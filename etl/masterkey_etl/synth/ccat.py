@@ -25,8 +25,9 @@ _PANELS = {True: ("3", "FoundationOne CDx"), False: ("1", "NCC OncoPanel")}
 _YES, _NO = ("1", "あり"), ("0", "なし")
 
 Row = list[str]
-Facts = dict[str, str]
-_NOTHING: list[Facts] = [{}]
+Facts = dict[str, str]  # column id -> text
+Placed = list[tuple[int, str]]  # the same by position
+_NOTHING: list[Placed] = [[]]
 
 
 class Layout(NamedTuple):
@@ -45,7 +46,7 @@ def layout(model_id: str) -> Layout:
     for masked in ("facility_id", "registration_id"):
         blank[at[masked]] = "********"
     blank[at["database_updated"]] = _long_day(CUT)
-    texts = tuple(at[c.id] for c in model.columns if c.type == "text" or c.id.endswith(("oncotree_label", "level1_label")))
+    texts = tuple(at[c.id] for c in model.columns if c.type == "text" or "oncotree" in c.id)
     return Layout(at, [c.header for c in model.columns], blank, texts)
 
 
@@ -91,21 +92,25 @@ class Case(Writer):
 
     def rows(self, patient: Patient) -> list[Row]:
         """One row per before-line x after-line x metastatic site x relative, as the exporter joins them."""
-        base, at = self._base(patient), self.at
+        base = self._base(patient)
         parts = (
-            [self._before(line) for line in patient.before],
-            [self._after(line) for line in patient.after],
-            [_pairs({"metastasis_site": (ORGANS[site], site)}) for site in patient.sites],
-            [_relative(*relative) for relative in patient.family],
+            [self._placed(_before(line)) for line in patient.before],
+            [self._placed(_after(line)) for line in patient.after],
+            [self._placed(_pairs({"metastasis_site": (ORGANS[site], site)})) for site in patient.sites],
+            [self._placed(_relative(*relative)) for relative in patient.family],
         )
         out = []
         for joined in product(*(part or _NOTHING for part in parts)):
             row = base.copy()
             for facts in joined:
-                for column, text in facts.items():
-                    row[at[column]] = text
+                for i, text in facts:
+                    row[i] = text
             out.append(row)
         return out
+
+    def _placed(self, facts: Facts) -> Placed:
+        at = self.at
+        return [(at[column], text) for column, text in facts.items()]
 
     def _base(self, p: Patient) -> Row:
         row = self.layout.blank.copy()
@@ -203,13 +208,6 @@ class Case(Writer):
         elif p.death is not None:
             self.pairs(row, {"option_not_given_reason": ("6", "死亡")})
 
-    def _before(self, line: Line) -> Facts:
-        return _line("before", line) | _pairs({"before_intent": ("2", "緩和")})
-
-    def _after(self, line: Line) -> Facts:
-        facts = _line("after", line)
-        return facts if line.on_label else facts | _pairs({"after_policy": ("4", "その他の適応外")})
-
     def _outcome(self, row: Row, p: Patient) -> None:
         self.facts(row, {"last_alive": _day(p.last_alive), "death_date": _day(p.death)})
         if p.death is None:
@@ -217,6 +215,15 @@ class Case(Writer):
             return
         cause = ("1", "原病死") if p.primary_death else ("NA", "他病死")
         self.pairs(row, {"outcome": ("C28554", "死亡"), "cause_of_death": cause})
+
+
+def _before(line: Line) -> Facts:
+    return _line("before", line) | _pairs({"before_intent": ("2", "緩和")})
+
+
+def _after(line: Line) -> Facts:
+    facts = _line("after", line)
+    return facts if line.on_label else facts | _pairs({"after_policy": ("4", "その他の適応外")})
 
 
 def _line(when: str, line: Line) -> Facts:
@@ -303,12 +310,16 @@ class Report(Writer):
         row = base.copy()
         self.facts(row, _variant(v))
         oncogenic = row.copy()
-        self.facts(oncogenic, {"evidence_type": "Oncogenic", "clinical_significance": "Oncogenic", "evidence_level": "F"})
+        self.facts(oncogenic, _ONCOGENIC)
         if not v.marker.drugs:
             return [oncogenic]
-        predictive = {"evidence_type": "Predictive", "clinical_significance": "Sensitivity/Response"}
-        self.facts(row, {**predictive, "evidence_level": v.marker.level, "drug": v.marker.drugs.lower().replace(",", " + ")})
+        drugs = v.marker.drugs.lower().replace(",", " + ")
+        self.facts(row, _PREDICTIVE | {"evidence_level": v.marker.level, "drug": drugs})
         return [oncogenic, row]
+
+
+_ONCOGENIC = {"evidence_type": "Oncogenic", "clinical_significance": "Oncogenic", "evidence_level": "F"}
+_PREDICTIVE = {"evidence_type": "Predictive", "clinical_significance": "Sensitivity/Response"}
 
 
 def _variant(v: Variant) -> dict[str, str]:

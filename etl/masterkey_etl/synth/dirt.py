@@ -36,25 +36,24 @@ FREE_TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Dirt:
-    """`rate` of patients who get it. `finds` is the rule that must notice it, "" where it is harmless by itself."""
+    """`rate` of patients who get it, in `column`. `finds` is the rule of the reader that must notice it, "" where
+    only a check of the whole record can (dates in the wrong order) or nothing is wrong yet."""
 
     kind: str
     rate: float
+    column: str
     finds: str
     plant: Plant
 
 
-def plant_all(
-    rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]
-) -> Iterator[tuple[str, Finding]]:
+def plant_all(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]) -> Iterator[tuple[str, Finding]]:
     """Spoil a patient's rows in place; yields what was done. No column is spoilt twice."""
     touched: set[str] = set()
     for dirt in CASE_DIRT:
-        if rng.random() < dirt.rate:
+        if rng.random() < dirt.rate and dirt.column not in touched:
             for finding in dirt.plant(rng, patient, rows, at):
-                if finding[1] not in touched:
-                    yield dirt.kind, finding
-            touched.update(f for f in _COLUMNS[dirt.kind])
+                touched.add(dirt.column)
+                yield dirt.kind, finding
 
 
 def identifier(rng: Random, rows: list[Row], at: dict[str, int]) -> tuple[str, Finding]:
@@ -189,33 +188,23 @@ def _unlisted(rng: Random, patient: Patient, rows: list[Row], at: dict[str, int]
     return _everywhere(rows, at, "smoking", "3")
 
 
-SEX = (("2", "女"), ("1", "男"))
+_SEX = (("1", "男"), ("2", "女"))
+_ECOG = (("0", "0"), ("1", "1"))
+_PAIR, _ROWS = "etl.code-label-disagree", "etl.changes-between-rows"
 CASE_DIRT = (
-    Dirt("outcome-code", 0.10, "etl.code-label-disagree", _swap_code("outcome", ("C28554", "C37987"))),
-    Dirt("panel-code", 0.12, "etl.code-label-disagree", _swap_code("panel", ("1", "3"))),
-    Dirt("metastasis-code", 0.10, "etl.code-label-disagree", _swap_code("metastasis", ("0", "1"))),
-    Dirt("metastasis-site-code", 0.15, "etl.code-label-disagree", _wrong_site),
-    Dirt("response-code", 0.10, "etl.code-label-disagree", _response_code),
-    Dirt("line-code", 0.30, "etl.code-label-disagree", _line_code),
-    Dirt("option-without-code", 0.20, "", _drop_code("option_offered")),
-    Dirt("sex-changes", 0.01, "etl.changes-between-rows", _changes("sex", (SEX[1], SEX[0]))),
-    Dirt("ecog-changes", 0.01, "etl.changes-between-rows", _changes("ecog", (("0", "0"), ("1", "1")))),
-    Dirt("age-changes", 0.005, "etl.changes-between-rows", _age_changes),
-    Dirt("buddhist-year", 0.004, "etl.buddhist-year", _buddhist),
-    Dirt("treatment-before-diagnosis", 0.05, "", _treated_before),
-    Dirt("impossible-date", 0.004, "etl.value-refused", _impossible),
-    Dirt("treatment-after-death", 0.03, "", _treated_dead),
-    Dirt("unlisted-code", 0.005, "etl.code-undeclared", _unlisted),
+    Dirt("outcome-code", 0.10, "outcome", _PAIR, _swap_code("outcome", ("C28554", "C37987"))),
+    Dirt("panel-code", 0.12, "panel", _PAIR, _swap_code("panel", ("1", "3"))),
+    Dirt("metastasis-code", 0.10, "metastasis", _PAIR, _swap_code("metastasis", ("0", "1"))),
+    Dirt("metastasis-site-code", 0.15, "metastasis_site", _PAIR, _wrong_site),
+    Dirt("response-code", 0.10, "before_response", _PAIR, _response_code),
+    Dirt("line-code", 0.30, "before_line", _PAIR, _line_code),
+    Dirt("option-without-code", 0.20, "option_offered", "", _drop_code("option_offered")),
+    Dirt("sex-changes", 0.01, "sex", _ROWS, _changes("sex", _SEX)),
+    Dirt("ecog-changes", 0.01, "ecog", _ROWS, _changes("ecog", _ECOG)),
+    Dirt("age-changes", 0.005, "age", _ROWS, _age_changes),
+    Dirt("buddhist-year", 0.004, "diagnosis_date", "etl.buddhist-year", _buddhist),
+    Dirt("treatment-before-diagnosis", 0.05, "diagnosis_date", "", _treated_before),
+    Dirt("impossible-date", 0.004, "specimen_date", "etl.value-refused", _impossible),
+    Dirt("treatment-after-death", 0.03, "after_end", "", _treated_dead),
+    Dirt("unlisted-code", 0.005, "smoking", "etl.code-undeclared", _unlisted),
 )
-_COLUMNS = {
-    d.kind: columns
-    for d, columns in zip(
-        CASE_DIRT,
-        (
-            ("outcome",), ("panel",), ("metastasis",), ("metastasis_site",), ("before_response",), ("before_line",),
-            ("option_offered",), ("sex",), ("ecog",), ("age",), ("diagnosis_date",), ("diagnosis_date",),
-            ("specimen_date",), ("after_end",), ("smoking",),
-        ),
-        strict=True,
-    )
-}

@@ -18,6 +18,7 @@ from masterkey_etl.synth.tables import sites, tables
 Progress = Callable[[int, int], None]
 KEY_HEADER = ("file", "row", "column", "kind", "value")
 _STEP = 1000  # patients between two calls of `progress`
+_WAITING = 500  # rows written at once
 _NEEDS_QUOTES = frozenset(',"\r\n')
 
 
@@ -83,13 +84,21 @@ class _File:
         self._texts, self._commas = layout.texts, len(layout.header) - 1
         self._file = stack.enter_context((out / name).open("w", encoding="utf-8", newline=""))
         self._file.write("\ufeff" + _line(layout.header))
+        self._waiting: list[str] = []
 
     def add(self, rows: list[ccat.Row]) -> int:
         """Append rows; gives the spreadsheet row of the first."""
         first = self.rows + 2
-        self._file.write("".join(["\r\n" + self._line(row) for row in rows]))
+        self._waiting += [self._line(row) for row in rows]
         self.rows += len(rows)
+        if len(self._waiting) > _WAITING:
+            self.flush()
         return first
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._file.write("\r\n" + "\r\n".join(self._waiting))
+            self._waiting.clear()
 
     def _line(self, row: ccat.Row) -> str:
         """Most rows need no quotes, and those that do need them in texts."""
@@ -103,9 +112,7 @@ class _File:
         return ",".join(row)
 
 
-def _site(
-    report: SynthReport, site: str, rng: Random, key: TextIO, wanted: int, progress: Progress | None
-) -> None:
+def _site(report: SynthReport, site: str, rng: Random, key: TextIO, wanted: int, progress: Progress | None) -> None:
     case, found, cohort = ccat.Case(), ccat.Report(), tables()
     (report.out / site).mkdir(exist_ok=True)
     with ExitStack() as stack:
@@ -121,7 +128,9 @@ def _site(
             reports.add(found.rows(patient))
             if progress is not None and (n + 1) % _STEP == 0:
                 progress(n + 1, report.patients)
-        report.files |= {f.name: f.rows for f in (cases, reports)}
+        for file in (cases, reports):
+            file.flush()
+            report.files[file.name] = file.rows
     if progress is not None:
         progress(report.patients, report.patients)
 
