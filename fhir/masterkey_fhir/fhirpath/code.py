@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from masterkey_fhir.fhirpath.errors import execution
+from masterkey_fhir.fhirpath.fused import Step
 from masterkey_fhir.fhirpath.items import Item, to_dynamic, to_system
 from masterkey_fhir.fhirpath.services import Services
 
@@ -64,7 +65,8 @@ class Code:
     is_empty: bool = False
     literal: Any = None
     choice: tuple[Code, Choices] | None = None  # the owner and what its choice element can be
-    descending: bool = False  # a sort key with a minus
+    steps: tuple[Step, ...] = ()  # plain steps that end here, to be run as one
+    base: Code | None = None  # where they start; None = at `$this`
 
 
 def single(type_name: str | None, one: One, **known: Any) -> Code:

@@ -173,10 +173,9 @@ class _Parser:
         if self.peek.kind == "variable":
             return self.variable()
         at = self.peek.at
-        if self.peek.kind == "name":  # after a point a reserved word is a name: Narrative.div
-            name = self.take().text
-        else:
-            name = self.identifier("an element or a function")
+        # after a point a reserved word is a name: Narrative.div
+        is_name = self.peek.kind == "name"
+        name = self.take().text if is_name else self.identifier("an element or a function")
         return Call(at, of, name, self.arguments()) if self.is_symbol("(") else Member(at, of, name)
 
     def arguments(self) -> tuple[Node, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from itertools import zip_longest
 from typing import Any
 
 from masterkey_fhir.definitions import Element, types
@@ -18,12 +17,14 @@ from masterkey_fhir.fhirpath.code import (
     Choices,
     Code,
     Env,
+    One,
     dynamic,
     plural,
     single,
     this_code,
 )
 from masterkey_fhir.fhirpath.errors import semantic
+from masterkey_fhir.fhirpath.fused import Step, function
 from masterkey_fhir.fhirpath.items import Item, Typed, TypeInfo, is_primitive
 
 Get = Callable[[Any], Any]  # one item or None
@@ -78,70 +79,48 @@ def _step(of: Code, element: Element) -> Code:
         return _of_primitive(of, kind, name)
     if kind == "Resource":
         return _lift(of, None, *_resource_getters(name, element.is_list))
-    if is_primitive(kind):
-        return _lift(of, kind, *_primitive_getters(name, kind, element.is_list))
-    return _complex(of, kind, name) if not element.is_list else _complex_list(of, kind, name)
+    return _plain_step(of, Step(name, kind, element.is_list, is_primitive(kind)))
 
 
-def _complex(of: Code, kind: str, name: str) -> Code:
-    if of.is_this:
-        return single(kind, lambda this, env: this.get(name))
-    if of.one is not None:
-        inner = of.one
+def _plain_step(of: Code, step: Step) -> Code:
+    """Steps in a row are run as one, from `$this` or from whatever else they start at."""
+    base = of.base if of.steps else None if of.is_this else of
+    steps = (*of.steps, step)
+    code = _run(base, function(steps), step.kind, any(s.is_list for s in steps))
+    code.steps, code.base = steps, base
+    return code
 
-        def one(this: Item, env: Env) -> Item:
-            owner = inner(this, env)
-            return None if owner is None else owner.get(name)
 
-        return single(kind, one)
-    many = of.many
+def first_of(of: Code) -> Code | None:
+    """`first()` of plain steps stops at the first item; None when `of` is something else."""
+    if not of.steps or (of.base is not None and of.base.one is None):
+        return None
+    return _run(of.base, function(of.steps, first=True), of.type, False)
+
+
+def _run(base: Code | None, path: Callable[[Any, Any], Any], kind: str | None, gives_list: bool) -> Code:
+    if base is None:
+        return plural(kind, path) if gives_list else single(kind, path)
+    if base.one is not None:
+        return _from_one(base.one, path, kind, gives_list)
+    many = base.many
+    if gives_list:
+        return plural(kind, lambda this, env: [v for o in many(this, env) for v in path(o, env)], ordered=base.ordered)
     return plural(
         kind,
-        lambda this, env: [v for o in many(this, env) if (v := o.get(name)) is not None],
-        ordered=of.ordered,
+        lambda this, env: [v for o in many(this, env) if (v := path(o, env)) is not None],
+        ordered=base.ordered,
     )
 
 
-def _complex_list(of: Code, kind: str, name: str) -> Code:
-    if of.is_this:
+def _from_one(inner: One, path: Callable[[Any, Any], Any], kind: str | None, gives_list: bool) -> Code:
+    nothing = NOTHING if gives_list else None
 
-        def from_this(this: Item, env: Env) -> list[Item]:
-            found = this.get(name)
-            return NOTHING if found is None else found if found.__class__ is list else [found]
+    def run(this: Item, env: Env) -> Any:
+        owner = inner(this, env)
+        return nothing if owner is None else path(owner, env)
 
-        return plural(kind, from_this)
-    return _lift(of, kind, None, _list_getter(name))
-
-
-def _list_getter(name: str) -> GetAll:
-    def get(owner: Any) -> list[Any]:
-        found = owner.get(name)
-        return NOTHING if found is None else found if found.__class__ is list else [found]
-
-    return get
-
-
-def _primitive_getters(name: str, kind: str, is_list: bool) -> tuple[Get | None, GetAll | None]:
-    sibling = "_" + name
-
-    def get(owner: Any) -> Any:
-        if sibling in owner:
-            return Typed(owner.get(name), kind, owner[sibling])
-        return owner.get(name)
-
-    def get_all(owner: Any) -> list[Any]:
-        found = owner.get(name)
-        if sibling in owner:
-            return _with_siblings(found or (), owner[sibling], kind)
-        return NOTHING if found is None else found if found.__class__ is list else [found]
-
-    return (None, get_all) if is_list else (get, None)
-
-
-def _with_siblings(found: Any, siblings: Any, kind: str) -> list[Any]:
-    """`given: [null, "x"]` with `_given: [{...}, null]`: the n-th of both is one item."""
-    pairs = zip_longest(found, siblings if siblings.__class__ is list else ())
-    return [v if extra is None else Typed(v, kind, extra) for v, extra in pairs if (v, extra) != (None, None)]
+    return plural(kind, run) if gives_list else single(kind, run)
 
 
 def _resource_getters(name: str, is_list: bool) -> tuple[Get | None, GetAll | None]:
@@ -237,9 +216,7 @@ def narrowed(of: Code, wanted: Callable[[str], bool]) -> Code | None:
     if len(left) > 1:
         return _choice(owner, left)
     [(name, kind)] = left.items()
-    if is_primitive(kind):
-        return _lift(owner, kind, *_primitive_getters(name, kind, False))
-    return _complex(owner, kind, name)
+    return _plain_step(owner, Step(name, kind, False, is_primitive(kind)))
 
 
 def _of_choice(of: Code, name: str, at: int, strict: bool) -> Code:

@@ -128,15 +128,25 @@ def _type_of(code: Code) -> str:
 
 def _cell(code: Code, name: str, place: str) -> One:
     if code.one is not None:
-        get = code.one
-        return lambda item, env: _value(get(item, env))
+        return _cell_of_one(code.one)
     many = code.many
 
     def one(item: Item, env: Env) -> Any:
-        found = [v for i in many(item, env) if (v := _value(i)) is not None]
+        items = many(item, env)
+        if not items:
+            return None
+        found = [v for i in items if (v := _value(i)) is not None]
         if len(found) > 1:
             raise ViewError(issue("fhir.view-collection", Place(expression=place), name=name, n=len(found)))
         return found[0] if found else None
+
+    return one
+
+
+def _cell_of_one(get: One) -> One:
+    def one(item: Item, env: Env) -> Any:
+        found = get(item, env)
+        return found if found is None or found.__class__ is str else _value(found)
 
     return one
 
@@ -147,8 +157,6 @@ def _all_cells(many: Many) -> One:
 
 def _value(item: Item) -> Any:
     """As JSON would have it; dates and computed quantities as text."""
-    if item.__class__ is str or item is None:
-        return item
     value = item.value if item.__class__ is Typed else item
     return str(value) if isinstance(value, Temporal | Quantity) else value
 

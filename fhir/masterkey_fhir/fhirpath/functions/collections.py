@@ -24,6 +24,7 @@ from masterkey_fhir.fhirpath.errors import execution, semantic
 from masterkey_fhir.fhirpath.functions.base import Function
 from masterkey_fhir.fhirpath.items import Item, to_system
 from masterkey_fhir.fhirpath.operators import described, distinct, identity, union
+from masterkey_fhir.fhirpath.paths import first_of
 from masterkey_fhir.fhirpath.scope import Invocation
 
 # -- existence (5.1)
@@ -103,6 +104,8 @@ def _first(call: Invocation) -> Code:
     _ordered(call)
     if call.of.one is not None:
         return call.of
+    if (fused := first_of(call.of)) is not None:
+        return fused
     many = call.of.many
 
     def one(this: Item, env: Env) -> Item:
