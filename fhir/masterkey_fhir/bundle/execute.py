@@ -12,7 +12,7 @@ from typing import Any
 from masterkey_fhir.bundle.model import Door, Entry, Outcome, RefusedError
 from masterkey_fhir.bundle.plan import Plan, Target
 from masterkey_fhir.bundle.reading import read
-from masterkey_fhir.bundle.references import found_in, rewrite, targets
+from masterkey_fhir.bundle.references import rewrite, targets
 from masterkey_fhir.bundle.searchset import searchset
 from masterkey_fhir.issue import Issue, issue
 from masterkey_fhir.json import dumps
@@ -144,27 +144,35 @@ def _run(door: Door, plan: Plan, writer: Writer, written: list[Written]) -> list
 def _draft(door: Door, plan: Plan, target: Target) -> Draft:
     """The resource with its id and its references, ready to be written."""
     entry = target.entry
-    resolve = targets(entry, plan.links, door.base)
-
-    def link(name: str, sent: str) -> str | None:
-        found = resolve(name, sent)
-        if found is None and name == "reference":
-            found = plan.conditional_reference(entry, sent)
-        return found
-
-    plan.issues += _dangling(door, entry, plan)
-    text = rewrite(entry, link).encode()
     assert entry.resource is not None
+    link = _Link(door, plan, entry)
+    text = rewrite(entry, link).encode()
+    plan.issues += link.dangling()
     resource = _with_patient({**entry.resource, "id": target.id}, link)
     if entry.resource.get("id") != target.id:
         text = with_id(text, target.id)
     return draft(resource, text)
 
 
-def _dangling(door: Door, entry: Entry, plan: Plan) -> list[Issue]:
-    """A urn: reference that no entry of the bundle has as its fullUrl points nowhere for ever."""
-    lost = [r for r in found_in(entry) if r.startswith(("urn:uuid:", "urn:oid:")) and r not in plan.links]
-    return [issue("fhir.reference-unresolved", entry.place(door.site, "resource"), n=len(lost))] if lost else []
+class _Link:
+    """Resolves the links of one entry: by fullUrl, by our own base, by search. Remembers what leads nowhere."""
+
+    def __init__(self, door: Door, plan: Plan, entry: Entry) -> None:
+        self._door, self._plan, self._entry = door, plan, entry
+        self._resolve = targets(entry, plan.links, door.base)
+        self._lost = 0
+
+    def __call__(self, name: str, sent: str) -> str | None:
+        found = self._resolve(name, sent)
+        if found is None and name == "reference":
+            self._lost += sent.startswith(("urn:uuid:", "urn:oid:"))
+            found = self._plan.conditional_reference(self._entry, sent)
+        return found
+
+    def dangling(self) -> list[Issue]:
+        """A urn: reference that no entry of the bundle has as its fullUrl points nowhere for ever."""
+        place = self._entry.place(self._door.site, "resource")
+        return [issue("fhir.reference-unresolved", place, n=self._lost)] if self._lost else []
 
 
 def _with_patient(resource: dict[str, Any], link: Link) -> dict[str, Any]:

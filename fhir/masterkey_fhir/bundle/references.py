@@ -42,13 +42,6 @@ def targets(entry: Entry, links: Mapping[str, str], base: str) -> Target:
     return target
 
 
-def found_in(entry: Entry) -> Iterator[str]:
-    """Every `reference` of the entry's resource, as sent."""
-    for name, _, _, value in _links(entry):
-        if name == "reference":
-            yield value
-
-
 def rewrite(entry: Entry, target: Target) -> str:
     """The text with each reference, attachment URL and narrative link replaced by its target."""
     if "\\u" in entry.text:
@@ -91,8 +84,9 @@ def _links(entry: Entry) -> Iterator[tuple[str, int, int, str]]:
 
 def _narrative(entry: Entry, target: Target) -> list[tuple[int, int, str]]:
     """Links in `text.div` (http://hl7.org/fhir/R4/http.html#transaction: also <a href> and <img src>)."""
-    if "text" not in (entry.resource or {}):
+    found = [(m, new) for m in _NARRATIVE.finditer(entry.text) if (new := target("href", m[2])) is not None]
+    if not found:
         return []
-    place = members(entry.text)["text"]
-    found = _NARRATIVE.finditer(entry.text, place.value, place.end)
-    return [(m.start(2), m.end(2), new) for m in found if (new := target("href", m[2])) is not None]
+    place = members(entry.text).get("text")
+    inside = range(place.value, place.end) if place else range(0)
+    return [(m.start(2), m.end(2), new) for m, new in found if m.start(2) in inside]

@@ -81,9 +81,7 @@ class JournalWriter:
             for row in self._db.execute(select(iss).where(iss.c.site == site_key, iss.c.file == file))
         }
         shown = _by_identity(issues)
-        self._open(
-            [_values(i) | _key(site_key, file, k) for k, i in shown.items() if k not in known], submission
-        )
+        self._open([_values(i) | _key(site_key, file, k) for k, i in shown.items() if k not in known], submission)
         for key, row in known.items():
             self._follow(row, shown.get(key), submission)
 
@@ -153,9 +151,7 @@ class JournalReader:
 
     def submissions(self, site: str | None = None) -> list[Submission]:
         """In the order in which they came."""
-        query = select(sub, site_table.c.name.label("site_name")).join(
-            site_table, site_table.c.key == sub.c.site
-        )
+        query = select(sub, site_table.c.name.label("site_name")).join(site_table, site_table.c.key == sub.c.site)
         if site is not None:
             query = query.where(site_table.c.name == site)
         return [_submission(row) for row in self._db.execute(query.order_by(sub.c.id))]
@@ -168,9 +164,7 @@ class JournalReader:
 
     def issues(self, state: str | None = "open", site: str | None = None) -> list[JournalIssue]:
         """Issues in this state (None: all), by site, file, record, field and rule."""
-        query = select(iss, site_table.c.name.label("site_name")).join(
-            site_table, site_table.c.key == iss.c.site
-        )
+        query = select(iss, site_table.c.name.label("site_name")).join(site_table, site_table.c.key == iss.c.site)
         if state is not None:
             query = query.where(iss.c.state == state)
         if site is not None:

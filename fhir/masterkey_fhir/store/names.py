@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, bindparam, func, insert, select
 
 from masterkey_fhir.store import schema
 
@@ -44,7 +44,7 @@ class Names:
         return found
 
     def _find(self, table: Table, name: str) -> int | None:
-        return self._db.scalar(select(table.c.key).where(table.c.name == name))
+        return self._db.scalar(_FIND[table.name], {"name": name})
 
     def _add(self, table: Table, name: str) -> int:
         key = (self._db.scalar(select(func.max(table.c.key))) or 0) + 1
@@ -52,12 +52,18 @@ class Names:
         return key
 
 
+_FIND = {
+    t.name: select(t.c.key).where(t.c.name == bindparam("name"))
+    for t in (schema.site, schema.resource_type, schema.term, schema.system)
+}
+
+
 class Counters:
     """Running numbers kept in table `counter`: read once, written back once at the end."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
-        rows = connection.execute(select(schema.counter.c.name, schema.counter.c.value))
+        rows = connection.exec_driver_sql("SELECT name, value FROM counter")
         self._start: dict[str, int] = {str(name): int(value) for name, value in rows}
         self._now = dict(self._start)
 
@@ -66,12 +72,10 @@ class Counters:
         return value
 
     def save(self) -> None:
-        for name, value in sorted(self._now.items()):
-            self._save(name, value)
-
-    def _save(self, name: str, value: int) -> None:
-        c = schema.counter
-        if name not in self._start:
-            self._db.execute(insert(c).values(name=name, value=value))
-        elif self._start[name] != value:
-            self._db.execute(c.update().where(c.c.name == name).values(value=value))
+        mark = "?" if self._db.dialect.paramstyle == "qmark" else "%s"
+        new = [(v, n) for n, v in sorted(self._now.items()) if n not in self._start]
+        moved = [(v, n) for n, v in self._now.items() if n in self._start and self._start[n] != v]
+        if new:
+            self._db.exec_driver_sql(f"INSERT INTO counter (value, name) VALUES ({mark}, {mark})", new)
+        if moved:
+            self._db.exec_driver_sql(f"UPDATE counter SET value={mark} WHERE name={mark}", moved)

@@ -164,9 +164,7 @@ audit = Table(
     metadata,
     _key("seq"),  # of the version that was written
     Column("site", Integer, nullable=False),
-    Column(
-        "action", String(1), nullable=False
-    ),  # C U D, http://hl7.org/fhir/R4/valueset-audit-event-action.html
+    Column("action", String(1), nullable=False),  # C U D, http://hl7.org/fhir/R4/valueset-audit-event-action.html
     Column("recorded", BIG, nullable=False),
     Column("agent", Integer, nullable=False),  # term
     Column("request", Text, nullable=False),

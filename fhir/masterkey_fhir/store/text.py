@@ -7,6 +7,7 @@ without tokenising the rest.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,8 +106,18 @@ def edited(text: str, edits: list[Edit]) -> str:
     return text
 
 
+# How nearly every resource begins: the type, then perhaps the id. A match spares the scan of the whole text.
+_HEAD = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"[A-Za-z]+"(\s*,\s*"id"\s*:\s*("[A-Za-z0-9\-.]*"))?')
+_META = re.compile(rb'\s*,\s*"meta"\s*:\s*\{\s*(?=")')
+
+
 def with_id(text: bytes, id_: str) -> bytes:
     """The resource with this `id`; where it had none, after `resourceType`."""
+    head = _HEAD.match(text)
+    if head and head[1]:
+        return text[: head.start(2)] + _quoted(id_).encode() + text[head.end(2) :]
+    if head and b'"id"' not in text:
+        return text[: head.end()] + b',"id":' + _quoted(id_).encode() + text[head.end() :]
     s = text.decode()
     at = members(s)
     if "id" in at:
@@ -116,17 +127,28 @@ def with_id(text: bytes, id_: str) -> bytes:
 
 def with_meta(text: bytes, version: int, last_updated: str) -> bytes:
     """The resource with `meta.versionId` and `meta.lastUpdated` of this version."""
-    s = text.decode()
-    at = members(s)
     ours = f'"versionId":"{version}","lastUpdated":"{last_updated}"'
+    head = _HEAD.match(text)
+    if head and head[1] and b'"versionId"' not in text and b'"lastUpdated"' not in text:
+        meta = _META.match(text, head.end())
+        if meta:
+            return text[: meta.end()] + ours.encode() + b"," + text[meta.end() :]
+        if b'"meta"' not in text:
+            return text[: head.end()] + b',"meta":{' + ours.encode() + b"}" + text[head.end() :]
+    return _with_meta(text.decode(), ours).encode()
+
+
+def _with_meta(s: str, ours: str) -> str:
+    """The same for a text in any order of its members."""
+    at = members(s)
     if "meta" not in at:
-        return _insert(s, at, f'"meta":{{{ours}}}').encode()
+        return _insert(s, at, f'"meta":{{{ours}}}')
     inside = at["meta"].value
     if s[inside] != "{":
-        return edited(s, [(inside, at["meta"].end, f"{{{ours}}}")]).encode()
+        return edited(s, [(inside, at["meta"].end, f"{{{ours}}}")])
     s = _without(s, inside, ("versionId", "lastUpdated"))
     comma = "," if s[skip(s, inside + 1)] != "}" else ""
-    return edited(s, [(inside + 1, inside + 1, ours + comma)]).encode()
+    return edited(s, [(inside + 1, inside + 1, ours + comma)])
 
 
 def without_version(text: bytes, resource: dict[str, Any]) -> bytes:

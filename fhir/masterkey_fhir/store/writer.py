@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table, select
@@ -75,7 +76,7 @@ class Writer(JournalWriter):
         self._names = Names(connection, words)
         self._counters = Counters(connection)
         self._agent = self._names.term(agent)
-        self._sql = _Statements(connection.dialect)
+        self._sql = _statements(connection.dialect)
         self.reader = Reader(connection)
 
     # --- resources --------------------------------------------------------------------------------------
@@ -89,9 +90,7 @@ class Writer(JournalWriter):
         """
         return self.write(site, [draft(resource, text, source)])[0].status
 
-    def put_many(
-        self, site: str, items: Iterable[tuple[dict[str, Any], bytes | None, Source | None]]
-    ) -> Counter[str]:
+    def put_many(self, site: str, items: Iterable[tuple[dict[str, Any], bytes | None, Source | None]]) -> Counter[str]:
         """`put` for many, fast; counts by status."""
         return Counter(w.status for w in self.write(site, [draft(*item) for item in items]))
 
@@ -147,9 +146,7 @@ class Writer(JournalWriter):
         return self._update(batch, slot, state, d)
 
     def _create(self, batch: _Batch, slot: tuple[int, str], d: Draft) -> Written:
-        state = _State(
-            self._counters.next("resource"), 1, self._counters.next("version"), False, d.digest, d.patient
-        )
+        state = _State(self._counters.next("resource"), 1, self._counters.next("version"), False, d.digest, d.patient)
         state.body = d.body
         batch.state[slot] = state
         batch.new.append((state.key, batch.site, *slot, 1, state.seq, self._now, 0, d.digest, d.patient))
@@ -207,9 +204,7 @@ class Writer(JournalWriter):
             term(s.block),
         )
 
-    def _announce(
-        self, batch: _Batch, slot: tuple[int, str], state: _State, patient: str | None, action: str
-    ) -> None:
+    def _announce(self, batch: _Batch, slot: tuple[int, str], state: _State, patient: str | None, action: str) -> None:
         """Outbox and, unless the line only tells the former patient (action ""), the audit row."""
         patient = state.patient if action == "D" else patient
         seq = self._counters.next("outbox")
@@ -289,9 +284,12 @@ class _Statements:
         return self._inserts[table.name]
 
     def current(self, n: int) -> str:
-        columns = ", ".join(
-            self._quote(c) for c in ("id", "key", "version", "seq", "deleted", "digest", "patient")
-        )
+        columns = ", ".join(self._quote(c) for c in ("id", "key", "version", "seq", "deleted", "digest", "patient"))
         marks = ", ".join([self._mark] * n)
         where = f"site={self._mark} AND {self._quote('type')}={self._mark} AND id IN ({marks})"
         return f"SELECT {columns} FROM resource WHERE {where}"
+
+
+@cache
+def _statements(dialect: Dialect) -> _Statements:
+    return _Statements(dialect)
