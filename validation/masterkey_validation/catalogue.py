@@ -66,6 +66,11 @@ class Check:
     source_status: str
     sql: str
     page: str
+    page_ja: str
+
+    def page_in(self, language: str) -> str:
+        """The page in `language`, in English where it has not been translated."""
+        return (self.page_ja if language == "ja" else "") or self.page
 
     def values(self, as_of: date) -> dict[str, Any]:
         """The parameters with bindings, `today` and `year` resolved. Raises KeyError for an unknown
@@ -125,6 +130,7 @@ def _check(row: Mapping[str, str], number: int, pages: Path) -> Check:
         threshold=float(row["threshold"] or 0),
         sql=sql.read_text(encoding="utf-8"),
         page=page.read_text(encoding="utf-8"),
+        page_ja=_read(pages / f"{name}.ja.md"),
     )
 
 
@@ -143,6 +149,10 @@ _SAME = [
     "source",
     "source_status",
 ]
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _wrong(row: Mapping[str, str], files: Iterable[Path]) -> list[str]:
