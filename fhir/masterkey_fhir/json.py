@@ -98,18 +98,21 @@ def _no_constant(name: str) -> Any:
     raise OverflowError(name)
 
 
-_DECODER = json.JSONDecoder(parse_float=_decimal, parse_constant=_no_constant)
+_decoder: Any = json.JSONDecoder(parse_float=_decimal, parse_constant=_no_constant)
+_scan = _decoder.scan_once
+_BLANKS = " \t\n\r"
 
 
 def _quick(data: bytes | bytearray | str) -> dict[str, Any] | None:
     """The object, or None when something needs the strict reader."""
     try:
         text = data if isinstance(data, str) else data.decode()
-        value = _DECODER.decode(text)
+        value, end = _scan(text, 0)
         written = orjson.dumps(value, default=_fragment)
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
+    except (ValueError, TypeError, ArithmeticError, RecursionError, StopIteration):
         return None
-    return value if value.__class__ is dict and _keys_are_unique(text, written) else None
+    whole = end == len(text) or not text[end:].strip(_BLANKS)
+    return value if whole and value.__class__ is dict and _keys_are_unique(text, written) else None
 
 
 def _keys_are_unique(text: str, written: bytes) -> bool:
