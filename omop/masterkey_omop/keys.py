@@ -75,7 +75,8 @@ class KeyMap:
     def rows_of(self, site: str, type: str, id: str) -> list[tuple[Key, int]]:
         """Every CDM row that was made from a resource, by table and slot."""
         rows = self._db.execute(
-            "SELECT table_name, type, fhir_id, slot, id FROM key WHERE site = ? AND type = ? AND fhir_id = ? ORDER BY ALL",
+            "SELECT table_name, type, fhir_id, slot, id FROM key "
+            "WHERE site = ? AND type = ? AND fhir_id = ? ORDER BY ALL",
             [site, type, id],
         ).fetchall()
         return [(Key(*row[:4]), int(row[4])) for row in rows]

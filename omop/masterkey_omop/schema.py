@@ -70,9 +70,7 @@ def tables(version: str = VERSION) -> Mapping[str, Table]:
     for row in _rows(version, "fields"):
         fields.setdefault(row["table"], {})[row["field"]] = _field(row)
     return {
-        r["table"]: Table(
-            r["table"], r["schema"], r["required"] == "yes", r["concept_prefix"], fields[r["table"]]
-        )
+        r["table"]: Table(r["table"], r["schema"], r["required"] == "yes", r["concept_prefix"], fields[r["table"]])
         for r in _rows(version, "tables")
     }
 
@@ -147,8 +145,7 @@ def quoted(name: str) -> str:
 
 def _create(table: Table, dialect: Dialect, prefix: str) -> str:
     columns = ",\n  ".join(
-        f"{quoted(f.name)} {sql_type(f, dialect)}{' NOT NULL' if f.required else ''}"
-        for f in table.fields.values()
+        f"{quoted(f.name)} {sql_type(f, dialect)}{' NOT NULL' if f.required else ''}" for f in table.fields.values()
     )
     return f"CREATE TABLE {prefix}{table.name} (\n  {columns}\n)"
 
@@ -206,11 +203,7 @@ def _sql_table(table: Table, out: MetaData, prefix: str) -> SqlTable:
     def keys(field: Field) -> list[ForeignKey]:
         # use_alter: CONCEPT, DOMAIN and VOCABULARY refer to each other.
         name = f"fk_{table.name}_{field.name}"
-        return (
-            [ForeignKey(prefix + ".".join(field.references), name=name, use_alter=True)]
-            if field.references
-            else []
-        )
+        return [ForeignKey(prefix + ".".join(field.references), name=name, use_alter=True)] if field.references else []
 
     columns: list[Column[Any]] = [
         Column(

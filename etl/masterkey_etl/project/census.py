@@ -41,13 +41,9 @@ class Census:
 def _shape(value: Any) -> Shape:
     """Keys and shapes of what they hold, and the url where an extension is told apart by it."""
     if type(value) is dict:
-        url = value.get("url") if "url" in value else None
-        inner = [_shape(v) if type(v) in _NESTED else 0 for v in value.values()]
-        return (tuple(value), tuple(inner), url)
-    return tuple([_shape(v) if type(v) in _NESTED else 0 for v in value])
-
-
-_NESTED = (dict, list)
+        inner = [_shape(v) if (t := type(v)) is dict or t is list else 0 for v in value.values()]
+        return (*value, *inner, value["url"]) if "url" in value else (*value, *inner)
+    return tuple([_shape(v) if (t := type(v)) is dict or t is list else 0 for v in value])
 
 
 def paths_of(value: Any, prefix: str = "") -> Iterator[str]:

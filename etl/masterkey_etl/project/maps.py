@@ -164,16 +164,16 @@ def _check_facts(made: list[ResourceMap | None], issues: list[Issue]) -> None:
     for resource in made:
         for view in resource.views if resource else ():
             for edge in view.edges:
-                for expression in _all(edge.columns.values()):
+                for expression in all_of(edge.columns.values()):
                     if expression.verb == "fact" and expression.argument not in known:
                         text = f"{edge.name}: no fact is named {expression.argument}"
                         issues.append(_wrong(f"{resource.resource}.yaml", 1, text, expression.argument, known))  # type: ignore[union-attr]
 
 
-def _all(expressions: Any) -> Iterator[Expression]:
+def all_of(expressions: Any) -> Iterator[Expression]:
     for expression in expressions:
         yield expression
-        yield from _all(expression.parts)
+        yield from all_of(expression.parts)
 
 
 def _wrong(file: str, line: int, text: str, given: str = "", known: Any = ()) -> Issue:
@@ -203,6 +203,7 @@ OPTIONS = {"row": ("of", "slot"), "from": ("field", "slot"), "choose": ("binding
 
 
 _SCALARS: Any = yaml.SafeLoader("")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Reader:
@@ -214,7 +215,7 @@ class _Reader:
 
     def read(self) -> ResourceMap | None:
         try:
-            data = self._plain(yaml.compose(self._path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
+            data = self._plain(yaml.compose(self._path.read_text(encoding="utf-8"), Loader=_LOADER))
         except yaml.MarkedYAMLError as error:
             self._issues.append(_wrong(self._path.name, _mark_line(error), f"not YAML: {error.problem}"))
             return None

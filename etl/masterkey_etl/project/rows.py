@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 from masterkey_etl.project.census import Census
-from masterkey_etl.project.lookups import Finder, Found, finder, template
+from masterkey_etl.project.lookups import NOTHING, Finder, Found, finder, template
 from masterkey_etl.project.maps import (
     EVENT_FACTS,
     SELF,
@@ -23,6 +24,7 @@ from masterkey_etl.project.maps import (
     Fact,
     Maps,
     ViewMap,
+    all_of,
     target_tables,
 )
 from masterkey_etl.project.values import day, instant, number, reference, whole
@@ -34,6 +36,7 @@ Row = list[Any]  # in the order of the table's fields; keys are `Key`s until the
 Values = tuple[Any, ...]  # a row of a view, with the reference to the resource itself appended
 Get = Callable[[Values, list[Found]], Any]
 Later = Callable[["Emitted", "Patient"], Any]
+Fit = Callable[[Any, "Emitted"], Any]  # a value as a field takes it
 
 
 @dataclass(slots=True)
@@ -76,12 +79,18 @@ class CompiledEdge:
     table: Table
     name: str  # with the prefix of tables beside the CDM
     positions: Mapping[str, int]
+    table_key: int | None
     when: tuple[tuple[int, frozenset[str | None]], ...]
     present: tuple[int, ...]
     domains: tuple[tuple[int, frozenset[str]], ...]
     slot: Callable[[Values], str | None]
-    now: tuple[tuple[int, Field, Get], ...]
-    later: tuple[tuple[int, int, Field, Later], ...]  # (pass, position, field, value)
+    constants: Row  # what every row of this edge starts with
+    plain: tuple[tuple[int, int, Fit], ...]  # (position, view column, fit)
+    now: tuple[tuple[int, Get, Fit], ...]  # (position, value, fit)
+    later: tuple[tuple[int, int, Later, Fit], ...]  # (pass, position, value, fit)
+    settled: int  # the pass after which the row is complete
+    lookups: tuple[int, ...]
+    keys: tuple[int, ...]  # positions that may refer to other rows of the patient
     ladders: tuple[tuple[str, int, bool, int | None], ...]  # (field, look-up, has rungs, text column)
     details: tuple[tuple[str, int], ...]
     required: tuple[int, ...]
@@ -135,38 +144,59 @@ def _compile_edge(
 ) -> CompiledEdge:
     table = target_tables()[edge.table]
     positions = {name: i for i, name in enumerate(table.fields)}
-    now, later = [], []
+    constants: Row = [None] * len(positions)
+    plain: list[tuple[int, int, Fit]] = []
+    now: list[tuple[int, Get, Fit]] = []
+    later: list[tuple[int, int, Later, Fit]] = []
     for column, expression in edge.columns.items():
-        target = table.fields[column]
-        if (step := _step(expression)) == 0:
-            now.append((positions[column], target, _get(expression, at, order, words, target.required)))
+        i, target = positions[column], table.fields[column]
+        if (step := _step(expression)) > 0:
+            later.append((step, i, _later(expression, at, order, words), fitting(target)))
+        elif expression.verb in ("value", "binding"):
+            constants[i] = _get(expression, at, order, words, True)((), [])
+        elif expression.verb == "column":
+            plain.append((i, at[expression.argument], fitting(target)))
         else:
-            later.append((step, positions[column], target, _later(expression, at, order, words)))
-    ladders = tuple(_ladders(edge, view, order, at))
-    details = tuple((name, at[column]) for name, column in edge.details.items())
-    needed = tuple(positions[f.name] for f in table.fields.values() if f.required and f.name != table.key)
+            now.append((i, _get(expression, at, order, words, target.required), fitting(target)))
     dates = [n for n in table.fields if n.endswith("_date") and "end" not in n and n != "verbatim_end_date"]
     ends = [n for n in table.fields if n.endswith("end_date") and n != "verbatim_end_date"]
-    is_event = (
-        table.is_personal and edge.table not in ("person", "observation_period", "death") and SIDE not in edge.table
-    )
+    is_event = table.is_personal and edge.table not in NO_EVENTS and not edge.table.startswith(SIDE)
     return CompiledEdge(
-        edge,
-        table,
-        edge.table,
-        positions,
-        _conditions(edge.when, at),
-        tuple(at[c] for c in edge.present),
-        tuple((order[name], frozenset(wanted)) for name, wanted in edge.domains.items()),
-        template(edge.slot, at, bare_is_column=False),
-        tuple(now),
-        tuple(sorted(later, key=lambda item: item[0])),
-        ladders,
-        details,
-        needed,
-        positions[dates[0]] if is_event and dates else None,
-        positions[ends[0]] if is_event and ends else None,
+        edge=edge,
+        table=table,
+        name=edge.table,
+        positions=positions,
+        table_key=positions[table.key] if table.key else None,
+        when=_conditions(edge.when, at),
+        present=tuple(at[c] for c in edge.present),
+        domains=tuple((order[name], frozenset(wanted)) for name, wanted in edge.domains.items()),
+        slot=template(edge.slot, at, bare_is_column=False),
+        constants=constants,
+        plain=tuple(plain),
+        now=tuple(now),
+        later=tuple(sorted(later, key=lambda item: item[0])),
+        settled=max([1, *(item[0] for item in later)]),
+        lookups=tuple(sorted({order[name] for name in _lookups_of(edge)})),
+        keys=tuple(positions[n] for n in table.fields if _refers(n) and n not in (table.key, "care_site_id")),
+        ladders=tuple(_ladders(edge, view, order, at)),
+        details=tuple((name, at[column]) for name, column in edge.details.items()),
+        required=tuple(positions[f.name] for f in table.fields.values() if f.required and f.name != table.key),
+        date=positions[dates[0]] if is_event and dates else None,
+        end=positions[ends[0]] if is_event and ends else None,
     )
+
+
+NO_EVENTS = ("person", "observation_period", "death")  # tables whose dates are not events of the abstraction
+
+
+def _refers(name: str) -> bool:
+    """May this field name another row? Concepts are no rows of the patient."""
+    return name.endswith("_id") and not name.endswith("concept_id")
+
+
+def _lookups_of(edge: Edge) -> set[str]:
+    verbs = ("concept", "source_concept", "value_concept")
+    return {e.argument for e in all_of(edge.columns.values()) if e.verb in verbs} | set(edge.domains)
 
 
 def _ladders(
@@ -210,14 +240,27 @@ def _get(
         i = at[argument]
         chosen = {str(k): words.binding(str(v)) for k, v in expression.options.get("bindings", {}).items()}
         return lambda values, found: chosen.get(str(values[i]), 0)
+    if verb == "first" and all(p.verb == "column" for p in expression.parts):
+        return _first_column(tuple(at[p.argument] for p in expression.parts))
     parts = [_get(p, at, order, words, required) for p in expression.parts]
     return _combine(verb, parts)
 
 
 def _row(table: str, i: int, slot: str) -> Get:
-    def get(values: Values, found: list[Found]) -> Key | None:
-        target = reference(values[i]) if values[i] else None
+    @lru_cache(maxsize=4096)
+    def key(text: str) -> Key | None:
+        target = reference(text)
         return Key(table, target[0], target[1], slot) if target else None
+
+    return lambda values, found: key(values[i]) if values[i] else None
+
+
+def _first_column(positions: tuple[int, ...]) -> Get:
+    def get(values: Values, found: list[Found]) -> Any:
+        for i in positions:
+            if values[i] is not None:
+                return values[i]
+        return None
 
     return get
 
@@ -246,9 +289,16 @@ def _later(expression: Expression, at: Mapping[str, int], order: Mapping[str, in
         return _from(at[argument], expression.options)
     parts = [_later(p, at, order, words) for p in expression.parts]
     if verb == "first":
-        return lambda emitted, patient: next((v for p in parts if (v := p(emitted, patient)) is not None), None)
+        return partial(_first_later, parts)
     pick = min if verb == "earliest" else max
     return lambda emitted, patient: pick((v for p in parts if (v := p(emitted, patient)) is not None), default=None)
+
+
+def _first_later(parts: list[Later], emitted: Emitted, patient: Patient) -> Any:
+    for part in parts:
+        if (value := part(emitted, patient)) is not None:
+            return value
+    return None
 
 
 def _field_concepts(words: Vocabulary) -> dict[str, int]:
@@ -337,34 +387,45 @@ def _take_facts(view: CompiledView, values: Values, patient: Patient) -> None:
 
 def _meet(view: CompiledView, values: Values, kind: str, id: str, patient: Patient, words: Vocabulary) -> int:
     made = 0
-    found = [find(values) for find in view.finders]
+    found = [NOTHING] * len(view.finders)
+    asked: set[int] = set()
     for edge in view.edges:
-        if (made and edge.edge.otherwise) or not _admits(edge, values, found, words):
+        if (made and edge.edge.otherwise) or not _admits(edge, values):
+            continue
+        for i in edge.lookups:
+            if i not in asked:
+                asked.add(i)
+                found[i] = view.finders[i](values)
+        if edge.domains and not _in_domain(edge, found, words):
             continue
         patient.rows.append(_row_of(edge, values, found, kind, id))
         made += 1
     return made
 
 
-def _admits(edge: CompiledEdge, values: Values, found: list[Found], words: Vocabulary) -> bool:
-    for i, admitted in edge.when:
-        if values[i] not in admitted:
-            return False
-    for i in edge.present:
-        if values[i] is None:
-            return False
+def _in_domain(edge: CompiledEdge, found: list[Found], words: Vocabulary) -> bool:
     return all(words.concept(found[i].concept).domain in wanted for i, wanted in edge.domains)
 
 
+def _admits(edge: CompiledEdge, values: Values) -> bool:
+    for i, admitted in edge.when:
+        if values[i] not in admitted:
+            return False
+    return None not in [values[i] for i in edge.present]
+
+
 def _row_of(edge: CompiledEdge, values: Values, found: list[Found], kind: str, id: str) -> Emitted:
-    row: Row = [None] * len(edge.positions)
+    row = edge.constants.copy()
     key = None
-    if edge.table.key:
-        key = Key(edge.name, kind, id, edge.slot(values) or "")
-        row[edge.positions[edge.table.key]] = key
+    if edge.table_key is not None:
+        key = row[edge.table_key] = Key(edge.name, kind, id, edge.slot(values) or "")
     emitted = Emitted(edge, key, row, values, found)
-    for i, target, get in edge.now:
-        row[i] = _fit(get(values, found), target, emitted)
+    for i, position, fit in edge.plain:
+        if (value := values[position]) is not None:
+            row[i] = fit(value, emitted)
+    for i, get, fit in edge.now:
+        if (value := get(values, found)) is not None:
+            row[i] = fit(value, emitted)
     for name, position in edge.details:
         if values[position] is not None:
             emitted.note("detail", name, str(values[position]))
@@ -377,34 +438,45 @@ def _row_of(edge: CompiledEdge, values: Values, found: list[Found], kind: str, i
     return emitted
 
 
-def _fit(value: Any, target: Field, emitted: Emitted) -> Any:
+# ---- what a field takes -----------------------------------------------------------------------------
+
+
+def fitting(target: Field) -> Fit:
     """A value as the field takes it; what does not fit whole is kept whole beside the CDM."""
-    if value is None or type(value) is Key:
-        return value
-    kind = target.type
-    if kind == "date":
-        return _fit_date(str(value), target, emitted)
-    if kind == "datetime":
-        return instant(str(value))  # a date without a time has none: the date field has it
-    if kind in ("integer", "float"):
-        fitted = whole(value) if kind == "integer" else number(value)
-        if fitted is None:
-            emitted.note("full_value", target.name, str(value))
-        return fitted
+    if target.type == "integer" and target.name.endswith("_id"):
+        return lambda value, emitted: value  # a key or a concept id, made here
+    if target.type == "date":
+        return partial(_fit_date, target.name, target.name.endswith("end_date") or target.name == "death_date")
+    if target.type == "datetime":
+        return lambda value, emitted: instant(str(value))  # without a time there is only the date field
+    if target.type in ("integer", "float"):
+        return partial(_fit_number, target.name, whole if target.type == "integer" else number)
+    return partial(_fit_text, target.name, target.length)
+
+
+def _fit_number(name: str, convert: Callable[[Any], Any], value: Any, emitted: Emitted) -> Any:
+    fitted = convert(value)
+    if fitted is None:
+        emitted.note("full_value", name, str(value))
+    return fitted
+
+
+def _fit_text(name: str, length: int | None, value: Any, emitted: Emitted) -> str:
+    text = value if type(value) is str else str(value)
+    if length is None or len(text) <= length:
+        return text
+    emitted.note("full_value", name, text)
+    return text[:length]
+
+
+def _fit_date(name: str, last: bool, value: Any, emitted: Emitted) -> str | None:
     text = str(value)
-    if target.length and len(text) > target.length:
-        emitted.note("full_value", target.name, text)
-        return text[: target.length]
-    return text
-
-
-def _fit_date(text: str, target: Field, emitted: Emitted) -> str | None:
-    found = day(text, target.name.endswith("end_date") or target.name == "death_date")
+    found = day(text, last)
     if found is None:
-        emitted.note("full_value", target.name, text)
+        emitted.note("full_value", name, text)
         return None
     if found.partial:
-        emitted.note("partial_date", target.name, text)
+        emitted.note("partial_date", name, text)
     return found.text
 
 
@@ -413,17 +485,17 @@ def _fit_date(text: str, target: Field, emitted: Emitted) -> str | None:
 
 def _facts_of_rows(patient: Patient, out: dict[str, list[Row]], context: Context) -> None:
     _merge_keyless(patient)
+    patient.index()
     for step in (1, 2, 3):
-        patient.index()
         if step == 3:
             _event_facts(patient)
         for emitted in patient.rows:
-            for wanted, i, target, value in emitted.edge.later:
-                if wanted == step:
-                    emitted.row[i] = _fit(value(emitted, patient), target, emitted)
+            for wanted, i, value, fit in emitted.edge.later:
+                if wanted == step and (found := value(emitted, patient)) is not None:
+                    emitted.row[i] = fit(found, emitted)
         _drop_incomplete(patient, out, step)
     while _dangling(patient):
-        _drop_incomplete(patient, out, 3)
+        _drop_incomplete(patient, out, 0)
 
 
 def _event_facts(patient: Patient) -> None:
@@ -435,19 +507,18 @@ def _event_facts(patient: Patient) -> None:
 
 
 def _drop_incomplete(patient: Patient, out: dict[str, list[Row]], step: int) -> None:
-    """Set aside rows that lack a required field no later pass can fill."""
-    kept = []
-    for emitted in patient.rows:
-        pending = {i for wanted, i, _, _ in emitted.edge.later if wanted > step}
-        lacks = [i for i in emitted.edge.required if emitted.row[i] is None and i not in pending]
-        if not lacks:
-            kept.append(emitted)
-            continue
-        kind, id = emitted.values[-1].split("/", 1)
-        names = list(emitted.edge.table.fields)
-        _not_placed(out, patient, kind, id, emitted.edge.name, "no " + ", ".join(names[i] for i in lacks))
-    if len(kept) < len(patient.rows):
-        patient.rows = kept
+    """Set aside rows that are complete after pass `step` (0: all) and lack a required field."""
+    incomplete = [
+        e for e in patient.rows if (e.edge.settled == step or not step) and None in [e.row[i] for i in e.edge.required]
+    ]
+    for emitted in incomplete:
+        kind, name_id = emitted.values[-1].split("/", 1)
+        names = [name for i, name in enumerate(emitted.edge.table.fields) if i in emitted.edge.required]
+        lacks = [name for name in names if emitted.row[emitted.edge.positions[name]] is None]
+        _not_placed(out, patient, kind, name_id, emitted.edge.name, "no " + ", ".join(lacks))
+    if incomplete:
+        gone = {id(e) for e in incomplete}
+        patient.rows = [e for e in patient.rows if id(e) not in gone]
         patient.index()
 
 
@@ -467,17 +538,12 @@ def _merge_keyless(patient: Patient) -> None:
 
 def _dangling(patient: Patient) -> bool:
     """References to rows that were never made or were set aside become null; whether there were any."""
-    patient.index()
     found = False
     for emitted in patient.rows:
-        for i, value in enumerate(emitted.row):
-            if (
-                type(value) is Key
-                and value is not emitted.key
-                and value.table != "care_site"
-                and value not in patient.by_key
-            ):
-                emitted.row[i] = None
+        row = emitted.row
+        for i in emitted.edge.keys:
+            if row[i] is not None and row[i] not in patient.by_key:
+                row[i] = None
                 found = True
     return found
 

@@ -65,6 +65,7 @@ def number(value: Any) -> float | None:
         return None
 
 
+@lru_cache(maxsize=65536)
 def reference(text: str) -> tuple[str, str] | None:
     """(type, id) of a literal reference, relative or absolute, with or without a version; else None."""
     parts = text.split("/_history/")[0].split("/")
