@@ -77,6 +77,19 @@ def is_primitive(type_name: str | None) -> bool:
 
 
 @cache
+def system_of(type_name: str | None) -> str | None:
+    """The System type of items of a static type; "" when they are objects, None when it is not known."""
+    if type_name is None:
+        return None
+    if type_name.startswith("System."):
+        return type_name.removeprefix("System.")
+    if is_a(type_name, "integer"):  # R4 publishes String for positiveInt and unsignedInt, whose JSON is a number
+        return "Integer"
+    found = types().get(type_name)
+    return None if found is None else found.system or ""
+
+
+@cache
 def is_a(type_name: str, wanted: str) -> bool:
     """Subtypes included: a code is a string, a Patient is a DomainResource."""
     return type_name in types() and wanted in ancestors(type_name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from masterkey_fhir.definitions import types
 from masterkey_fhir.fhirpath import arithmetic
 from masterkey_fhir.fhirpath.arithmetic import WrongTypesError
 from masterkey_fhir.fhirpath.code import (
@@ -37,9 +36,7 @@ from masterkey_fhir.fhirpath.equality import (
     share_units,
 )
 from masterkey_fhir.fhirpath.errors import FhirPathError, execution
-from masterkey_fhir.fhirpath.items import Convert, Item, Typed, system_name, to_system
-
-_TEXT_SYSTEM = "String"
+from masterkey_fhir.fhirpath.items import Convert, Item, Typed, system_name, system_of, to_system
 
 
 def binary(op: str, left: Code, right: Code, at: int) -> Code:
@@ -60,10 +57,7 @@ def wrong(at: int, op: str, a: Any, b: Any) -> FhirPathError:
 
 def _is_text(code: Code) -> bool:
     """Items are strings, or primitives around one."""
-    if code.type == STRING:
-        return True
-    found = types().get(code.type or "")
-    return found is not None and found.system == _TEXT_SYSTEM
+    return system_of(code.type) == "String"
 
 
 def _equals(left: Code, right: Code, at: int) -> Code:

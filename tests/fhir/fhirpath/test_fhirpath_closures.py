@@ -125,6 +125,8 @@ def test_a_datetime_written_for_the_fhir_type_works_as_r4_writes_it() -> None:
         ("name.first(1)", "first() takes 0 arguments"),
         ("active as Bool", "there is no type 'Bool'"),
         ("children().first()", "needs an order"),
+        ("birthDate.substring(0, 4)", "substring() does not take date"),
+        ("identifier.startsWith('x')", "startsWith() does not take Identifier"),
         ("deceased.unit", "none of boolean, dateTime has an element 'unit'"),
     ],
 )
@@ -189,6 +191,14 @@ def test_constants_and_context() -> None:
     assert run(OBSERVATION, context=OBSERVATION["component"][1], constants={"wanted": "b"}) == [True]
     assert run(OBSERVATION, context=OBSERVATION["component"][0], constants={"wanted": "b"}) == [False]
     assert compile("%list.count() + %one")({}, constants={"list": [1, 1], "one": 1}) == [3]
+
+
+def test_positive_integers_are_numbers() -> None:
+    """R4 publishes System.String for positiveInt."""
+    claim = {"resourceType": "ClaimResponse", "item": [{"itemSequence": 2}]}
+    assert compile("item.itemSequence = '2'")(claim) == [False]
+    assert compile("item.itemSequence > 1", strict=True)(claim) == [True]
+    assert compile("item.itemSequence.abs()", strict=True)(claim) == [2]
 
 
 def test_json_that_is_no_fhir_has_its_own_names() -> None:

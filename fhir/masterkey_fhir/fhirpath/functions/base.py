@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from masterkey_fhir.fhirpath.code import EMPTY, Code, Env, one_value, single
-from masterkey_fhir.fhirpath.errors import execution
-from masterkey_fhir.fhirpath.items import Item
+from masterkey_fhir.fhirpath.errors import execution, semantic
+from masterkey_fhir.fhirpath.items import Item, system_of
 from masterkey_fhir.fhirpath.operators import described
 from masterkey_fhir.fhirpath.scope import Invocation
 
@@ -53,6 +53,7 @@ def _value_code(
 ) -> Code:
     if call.of.is_empty:
         return EMPTY
+    _check_static(call, takes)
     get = one_value(call.of, call.at)
     given = [one_value(call.arg(i), call.at) for i in range(call.size)]
     name, at = call.node.name, call.at
@@ -70,6 +71,16 @@ def _value_code(
         return compute(value, *found)
 
     return single(gives, one)
+
+
+_ACCEPTS = {TEXT: ("String",), WHOLE: ("Integer",), NUMBER: ("Integer", "Decimal")}
+
+
+def _check_static(call: Invocation, takes: tuple[type, ...]) -> None:
+    """Strict: `identifier.startsWith('x')` can never work, whatever the data."""
+    accepts, kind = _ACCEPTS.get(takes), system_of(call.of.type)
+    if call.compiler.strict and accepts is not None and kind is not None and kind not in accepts:
+        raise semantic(call.at, f"{call.node.name}() does not take {call.of.type}")
 
 
 def _require(value: Any, kinds: tuple[type, ...], name: str, at: int) -> None:
