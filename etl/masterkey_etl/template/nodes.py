@@ -90,6 +90,8 @@ def uses(node: Node, labels: dict[int, int]) -> Iterator[Use]:
         yield Use(node.fact, node.scope)
         if node.fact in labels:
             yield Use(labels[node.fact], node.scope)
+    elif node.op in ("exists", "empty", "count"):  # asks whether there is a value: it does not carry it over
+        return
     elif node.op == "iif":
         yield from _chosen(node, labels)
     elif node.op == "coalesce":
