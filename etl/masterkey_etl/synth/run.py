@@ -143,11 +143,11 @@ def _due(n: int, patients: int, wanted: int) -> int:
 def _spoil(
     rng: Random, patient: Patient, rows: list[ccat.Row], at: dict[str, int], identifiers: int
 ) -> Iterator[tuple[str, dirt.Finding]]:
+    if rng.random() < 0.3:
+        dirt.scatter_empty(rng, rows[0])
     yield from dirt.plant_all(rng, patient, rows, at)
     for _ in range(identifiers):
         yield dirt.identifier(rng, rows, at)
-    if rng.random() < 0.3:
-        dirt.scatter_empty(rng, rows[0])
 
 
 def _write_key(key: TextIO, file: str, first: int, planted: list[tuple[str, dirt.Finding]]) -> None:
