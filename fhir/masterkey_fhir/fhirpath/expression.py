@@ -113,7 +113,7 @@ class Expression:
     def _items(self, code: Code, start: Item, env: Env | None) -> list[Item]:
         try:
             return code.many(start, env)  # type: ignore[arg-type]  # None only where nothing reads it
-        except _SHAPE_ERRORS as error:
+        except SHAPE_ERRORS as error:
             raise _shape(error) from error
 
     def _env(
@@ -130,8 +130,9 @@ class Expression:
         return Env(root, root, context, constants, services or _NO_SERVICES)
 
 
-# What a step raises on JSON that is not what R4 says: a string where an object must be.
-_SHAPE_ERRORS = (AttributeError, TypeError, KeyError, ValueError)
+# What a step raises on JSON that is not what R4 says: a string where an object must be; a number that no
+# arithmetic can hold; objects nested without end.
+SHAPE_ERRORS = (AttributeError, TypeError, KeyError, ValueError, ArithmeticError, RecursionError)
 
 
 def _shape(error: Exception) -> FhirPathError:
@@ -142,7 +143,7 @@ def _of_one(one: Any) -> Run:
     def run(resource: Any) -> list[Any]:
         try:
             item = one(resource, None)
-        except _SHAPE_ERRORS as error:
+        except SHAPE_ERRORS as error:
             raise _shape(error) from error
         if item.__class__ is Typed:
             item = item.value
@@ -155,7 +156,7 @@ def _of_many(many: Any) -> Run:
     def run(resource: Any) -> list[Any]:
         try:
             items = many(resource, None)
-        except _SHAPE_ERRORS as error:
+        except SHAPE_ERRORS as error:
             raise _shape(error) from error
         return _plain(items) if items else []
 
@@ -169,7 +170,7 @@ def _with_env(code: Code, kind: str) -> Run:
         root = Typed(resource, kind)
         try:
             return _plain(many(resource, Env(root, root, root, _NO_CONSTANTS, _NO_SERVICES)))
-        except _SHAPE_ERRORS as error:
+        except SHAPE_ERRORS as error:
             raise _shape(error) from error
 
     return run

@@ -10,6 +10,7 @@ from typing import Any
 from masterkey_fhir.definitions import resource_types
 from masterkey_fhir.fhirpath.code import BOOLEAN, Env, One, one_value
 from masterkey_fhir.fhirpath.errors import FhirPathError
+from masterkey_fhir.fhirpath.expression import SHAPE_ERRORS
 from masterkey_fhir.fhirpath.items import Typed, is_primitive
 from masterkey_fhir.fhirpath.services import Services
 from masterkey_fhir.issue import Place, issue
@@ -69,7 +70,7 @@ class View:
             return self._rows(resource, env) if self._keeps(resource, env) else []
         except FhirPathError as error:
             raise ViewError(*error.issues) from error
-        except (AttributeError, TypeError, KeyError, ValueError) as error:
+        except SHAPE_ERRORS as error:
             raise ViewError(issue("fhir.view-shape", Place(), kind=error.__class__.__name__)) from error
 
     def _keeps(self, resource: dict[str, Any], env: Env) -> bool:
