@@ -16,10 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from masterkey_fhir.issue import Issue, Place, issue
-
 from masterkey_etl.data import folder
 from masterkey_etl.values import nfkc
+from masterkey_fhir.issue import Issue, Place, issue
 
 REQUIRED = ("subject_id", "object_id", "status")
 COLUMNS = (

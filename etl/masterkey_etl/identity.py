@@ -17,8 +17,6 @@ from typing import Any, Protocol
 
 import orjson
 import yaml
-from masterkey_fhir.definitions import resource_types, types
-from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 
 from masterkey_etl.data import folder
 from masterkey_etl.free_text import Words, load_words
@@ -26,6 +24,8 @@ from masterkey_etl.keyed import framed, keyed
 from masterkey_etl.national import CHECKS, is_my_number
 from masterkey_etl.template.loader import nearest
 from masterkey_etl.template.shape import is_primitive, slots
+from masterkey_fhir.definitions import resource_types, types
+from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 
 Resource = dict[str, Any]
 Found = list[tuple[str, str]]  # (rule, element path), no values
@@ -74,7 +74,9 @@ class Policy:
         return _load(overlay, _changed(overlay))
 
 
-def protect(resource: Resource, role: str, keys: Keys, overlay: Path | None = None) -> tuple[Resource | None, list[Issue]]:
+def protect(
+    resource: Resource, role: str, keys: Keys, overlay: Path | None = None
+) -> tuple[Resource | None, list[Issue]]:
     """What of a resource may be kept by a node of this role, and what was removed (counted, never values).
 
     A `site` keeps everything. The given resource is not changed. None: nothing of it may be kept.
@@ -162,7 +164,10 @@ def _mistakes(document: Mapping[str, Any]) -> Any:
     for path, action in document.get("elements", {}).items():
         owner, _, element = path.rpartition(".")
         if owner not in types() or element not in slots(owner):
-            yield f"{path} is not an element of FHIR R4", nearest(element, slots(owner) if owner in types() else types())
+            yield (
+                f"{path} is not an element of FHIR R4",
+                nearest(element, slots(owner) if owner in types() else types()),
+            )
         yield from _action_mistakes(path, action)
     for name in (*document.get("persons", ()), *document.get("refused", ())):
         if name not in resource_types():
@@ -435,7 +440,8 @@ class _Compiler:
     def _system(self, system: str) -> tuple[str, str] | None:
         """(action, check) of a listed system."""
         return next(
-            ((action, check) for pattern, action, check in self.policy.identifiers if fnmatchcase(system, pattern)), None
+            ((action, check) for pattern, action, check in self.policy.identifiers if fnmatchcase(system, pattern)),
+            None,
         )
 
     def pseudonym(self, system: str, value: str) -> str:

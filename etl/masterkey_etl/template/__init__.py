@@ -1,6 +1,6 @@
 """Maps: YAML in the shape of FHIR, compiled to Python source. The grammar is mappings/README.md.
 
-    yaml -> tree (loader) -> nodes (expressions, analysis) -> source (writer) -> resources (compiled, settle)
+yaml -> tree (loader) -> nodes (expressions, analysis) -> source (writer) -> resources (compiled, settle)
 """
 
 from masterkey_etl.template.cases import CaseResult, test

@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TypeAlias
-
-from masterkey_fhir.fhirpath import tree as t
-from masterkey_fhir.issue import Issue, issue
+from typing import Any, TypeAlias
 
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.source_model import SourceModel
@@ -20,6 +17,8 @@ from masterkey_etl.template.expressions import Builder, Environment, Refused
 from masterkey_etl.template.loader import nearest
 from masterkey_etl.template.nodes import Node, Nodes, Scope, uses
 from masterkey_etl.template.tree import Block, Expression, Literal, MapFile, Object, Sequence, Value, Where
+from masterkey_fhir.fhirpath import tree as t
+from masterkey_fhir.issue import Issue, issue
 
 Chain: TypeAlias = "tuple[Node, ...]"  # the conditions around a place, outermost first
 
@@ -150,7 +149,12 @@ class _Analyst:
         """A let expression sees what was in scope before it."""
         for name, expression in let.items():
             if name in self.model.index or name in self.model.groups:
-                self.wrong("etl.map-argument", expression.where, function=name, problem="is the name of a column; choose another")
+                self.wrong(
+                    "etl.map-argument",
+                    expression.where,
+                    function=name,
+                    problem="is the name of a column; choose another",
+                )
             env = replace(env, let={**env.let, name: (expression, env)})
         return env
 
@@ -166,7 +170,9 @@ class _Analyst:
         if node is None:
             return None
         if node.type not in ("string", "date"):
-            self.wrong("etl.map-argument", part.where, function="$each", problem="takes a group or texts: = x.split(';')")
+            self.wrong(
+                "etl.map-argument", part.where, function="$each", problem="takes a group or texts: = x.split(';')"
+            )
             return None
         scope = self.scope(env.scope, "values", body.item, share, node)
         item = self.out.nodes.make("item", (), "string", fact=scope.number, scope=scope, sure=True)
@@ -232,7 +238,12 @@ class _Analyst:
         if node is None:
             return None
         if node.type not in ("boolean", "empty") or node.many:
-            self.wrong("etl.map-argument", body.when.where, function="$when", problem="must be true or false: x.exists(), x = '1'")
+            self.wrong(
+                "etl.map-argument",
+                body.when.where,
+                function="$when",
+                problem="must be true or false: x.exists(), x = '1'",
+            )
             return None
         return node
 
@@ -258,7 +269,9 @@ class _Analyst:
         if isinstance(value, Literal):
             return self.literal(value, slot, path)
         if isinstance(value, Expression):
-            return self.leaf(value, slot, path, env, chain, identifies=(type_, name) == ("Identifier", "value"), single=single)
+            return self.leaf(
+                value, slot, path, env, chain, identifies=(type_, name) == ("Identifier", "value"), single=single
+            )
         if isinstance(value, Sequence):
             self.wrong("etl.map-shape", value.where, what=path, expected="no list inside a list")
             return None
@@ -296,7 +309,13 @@ class _Analyst:
         if node is None or node.type == "empty":
             return None
         if slot.type not in shape.FILLS.get(node.type, frozenset()):
-            self.wrong("etl.map-type", value.where, path=path, problem=f"the expression gives {node.type}, {slot.type} is expected", alternatives=slot.type)
+            self.wrong(
+                "etl.map-type",
+                value.where,
+                path=path,
+                problem=f"the expression gives {node.type}, {slot.type} is expected",
+                alternatives=slot.type,
+            )
             return None
         if node.many and single:
             self.wrong("etl.map-shape", value.where, what=path, expected="one value; the expression gives several")
@@ -308,15 +327,33 @@ class _Analyst:
     def link(self, value: Expression, slot: shape.Slot, path: str, env: Environment, single: bool) -> Part | None:
         name = _block_name(value.tree)
         if slot.type != "Reference" or name is None:
-            self.wrong("etl.map-reference", value.where, block=name or "", problem="reference(block) fills an element of type Reference", alternatives="subject: = reference(patient)")
+            self.wrong(
+                "etl.map-reference",
+                value.where,
+                block=name or "",
+                problem="reference(block) fills an element of type Reference",
+                alternatives="subject: = reference(patient)",
+            )
             return None
         if name not in self.map.blocks:
-            self.wrong("etl.map-reference", value.where, block=name, problem="no such block", alternatives=nearest(name, self.map.blocks))
+            self.wrong(
+                "etl.map-reference",
+                value.where,
+                block=name,
+                problem="no such block",
+                alternatives=nearest(name, self.map.blocks),
+            )
             return None
         target = self.map.blocks[name]
         allowed = slot.element.targets
         if allowed and target.type not in allowed and "Resource" not in allowed:
-            self.wrong("etl.map-reference", value.where, block=name, problem=f"{path} can't point to {target.type}", alternatives=", ".join(allowed))
+            self.wrong(
+                "etl.map-reference",
+                value.where,
+                block=name,
+                problem=f"{path} can't point to {target.type}",
+                alternatives=", ".join(allowed),
+            )
             return None
         return self.reach(value, path, env.scope, name, single)
 
@@ -327,7 +364,11 @@ class _Analyst:
             return Link(name, False, path, value)
         if there.within(resource_scope) and not single:
             return Link(name, True, path, value)
-        problem = "stands under another $each" if not there.within(resource_scope) else "gives several: only as item of a list"
+        problem = (
+            "stands under another $each"
+            if not there.within(resource_scope)
+            else "gives several: only as item of a list"
+        )
         reachable = [n for n, s in self.block_scopes.items() if here.within(s)]
         self.wrong("etl.map-reference", value.where, block=name, problem=problem, alternatives=", ".join(reachable))
         return None
@@ -359,13 +400,25 @@ class _Analyst:
         for entry in self.map.set_aside:
             for name in entry.columns:
                 if name not in self.model.index:
-                    self.wrong("etl.map-set-aside", entry.where, column=name, problem="is not a column", alternatives=nearest(name, self.model.index))
+                    self.wrong(
+                        "etl.map-set-aside",
+                        entry.where,
+                        column=name,
+                        problem="is not a column",
+                        alternatives=nearest(name, self.model.index),
+                    )
                 elif self.model.index[name] not in self.used:
                     self.out.aside[self.model.index[name]] = entry.reason
                 elif entry.where.file == self.map.where.file:
-                    self.wrong("etl.map-set-aside", entry.where, column=name, problem="is used by the map", alternatives="one of the two")
+                    self.wrong(
+                        "etl.map-set-aside",
+                        entry.where,
+                        column=name,
+                        problem="is used by the map",
+                        alternatives="one of the two",
+                    )
 
-    def wrong(self, rule: str, where: Where, **facts: str | int) -> None:
+    def wrong(self, rule: str, where: Where, **facts: Any) -> None:
         found = issue(rule, where.place, **facts)
         if found not in self.out.issues:
             self.out.issues.append(found)

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from masterkey_fhir import json as fhir_json
-from masterkey_fhir.issue import Issue, MasterkeyError, Place
 
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.data import folder
@@ -22,6 +20,8 @@ from masterkey_etl.keys import KEY_BYTES, PURPOSES, Key, SiteKeys
 from masterkey_etl.template.checking import compiled
 from masterkey_etl.template.compiled import CompiledMap, MapContext
 from masterkey_etl.template.loader import load_map
+from masterkey_fhir import json as fhir_json
+from masterkey_fhir.issue import Issue, MasterkeyError, Place
 
 EXPECTED = ("fhir.json", "issues.csv", "omop.csv", "case.yaml")
 ISSUE_COLUMNS = ("rule", "field", "row", "count")
@@ -126,13 +126,10 @@ def _map_file(
     run.issues += ledger.close(count_values(local.open(), map_.model))[1]
 
 
-def _map_of(
-    local: Any, site: str, overlay: Path | None, concepts: Concepts, settings: dict[str, Any]
-) -> CompiledMap:
+def _map_of(local: Any, site: str, overlay: Path | None, concepts: Concepts, settings: dict[str, Any]) -> CompiledMap:
     """The map the case names, else the one of the site that reads this file. Raises MasterkeyError."""
-    from masterkey_fhir.issue import issue
-
     from masterkey_etl.readers.recognise import recognise
+    from masterkey_fhir.issue import issue
 
     places = [r for r in (overlay, folder("mappings")) if r is not None]
     if "map" in settings:
@@ -142,7 +139,9 @@ def _map_of(
     for path in (p for r in places for p in sorted((r / "sites" / site).glob("*.yaml"))):
         if load_map(path).source == model.id:
             return compiled(path, overlay, concepts)
-    raise MasterkeyError(issue("etl.map-extends", Place(site), file=f"sites/{site}", problem=f"has no map of {model.id}"))
+    raise MasterkeyError(
+        issue("etl.map-extends", Place(site), file=f"sites/{site}", problem=f"has no map of {model.id}")
+    )
 
 
 # -- comparing ---------------------------------------------------------------------------------------

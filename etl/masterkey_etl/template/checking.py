@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
-
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.data import folder
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template.compiled import CompiledMap, compile_map
 from masterkey_etl.template.loader import load_map
+from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 
 
 def check(paths: Sequence[Path] = (), *, data: Path | None = None) -> list[Issue]:

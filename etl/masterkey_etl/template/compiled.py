@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from masterkey_fhir.issue import Issue, Place, issue
-
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.keyed import keyed
 from masterkey_etl.record import Record
@@ -18,6 +16,7 @@ from masterkey_etl.template.nodes import lookups, uses
 from masterkey_etl.template.settle import Account, Settler
 from masterkey_etl.template.tree import Expression, MapError, MapFile
 from masterkey_etl.template.writer import Written, write
+from masterkey_fhir.issue import Issue, Place, issue
 
 Made = list[tuple[str, dict[str, Any]]]
 
@@ -103,9 +102,7 @@ class CompiledMap:
     def bind(self, ctx: MapContext, ledger: Account | None) -> tuple[Callable[[Record], Made], Settler]:
         """The function for one site and delivery; tells the ledger what the map covers and sets aside."""
         place = Place(ctx.site, ctx.place.file)
-        settler = Settler(
-            self.model, self._written, self._analysis.labels, place, ctx.record_name, ctx.issues, ledger
-        )
+        settler = Settler(self.model, self._written, self._analysis.labels, place, ctx.record_name, ctx.issues, ledger)
         if ledger is not None:
             self.declare(ledger)
         ident, hidden = keyed(ctx.keys.current("id").secret), keyed(ctx.keys.current("pseudonym").secret)

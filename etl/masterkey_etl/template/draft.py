@@ -14,8 +14,8 @@ _VALUES = {
     "date": "valueDateTime: = {id}",
     "flag": "valueBoolean: = {id}",
 }
-_HEAD = """# Drafted from the source model. A line with ? is a decision that nobody has taken yet: replace the text by a code,
-# the Observation by the resource that says it better, then run `masterkey map check`.
+_HEAD = """# Drafted from the source model. A line with ? is a decision that nobody has taken yet: replace the text
+# by a code, the Observation by the resource that says it better, then run `masterkey map check`.
 source: {source}
 resources:
   patient:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from masterkey_fhir.fhirpath import tree as t
-
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.source_model import Column, SourceModel
 from masterkey_etl.template.functions import ANY, FUNCTIONS, OFFERED, OPERATORS, Function
 from masterkey_etl.template.loader import nearest
 from masterkey_etl.template.nodes import Node, Nodes, Scope
 from masterkey_etl.template.tree import Expression
+from masterkey_fhir.fhirpath import tree as t
 
 _COLUMN_TYPES = {"integer": "integer", "decimal": "decimal", "date": "date", "flag": "boolean"}
 _COMPARE = {"<": ("less", 0, 1), ">": ("less", 1, 0), "<=": ("at_most", 0, 1), ">=": ("at_most", 1, 0)}
@@ -244,9 +243,7 @@ class Builder:
             wanted = {"regex": "string", "template": "string"}.get(type_, type_)
             self.need(tree.at, f"{tree.name}()", a, (wanted,))
 
-    def compiled(
-        self, tree: t.Call, function: Function, args: list[Node], code: str
-    ) -> tuple[list[Node], str]:
+    def compiled(self, tree: t.Call, function: Function, args: list[Node], code: str) -> tuple[list[Node], str]:
         """Literal regular expressions become constants of the generated module."""
         kept: list[Node] = []
         for kind, a in zip(function.args, args, strict=False):
@@ -260,7 +257,12 @@ class Builder:
 
     def receiver(self, tree: t.Call, env: Environment, *, many: bool = False) -> Node:
         if tree.of is None:
-            raise Refused("etl.map-argument", tree.at, function=f"{tree.name}()", problem="is called on a value: x." + tree.name + "()")
+            raise Refused(
+                "etl.map-argument",
+                tree.at,
+                function=f"{tree.name}()",
+                problem="is called on a value: x." + tree.name + "()",
+            )
         node = self.build(tree.of, env)
         if node.many and not many:
             raise Refused("etl.map-argument", tree.at, function=f"{tree.name}()", problem=_SEVERAL)
@@ -416,7 +418,9 @@ class Builder:
         value = self.receiver(tree, env)
         found = self.label_of(value)
         if found is None:
-            raise Refused("etl.map-argument", tree.at, function="label()", problem="is called on a code column that has a label")
+            raise Refused(
+                "etl.map-argument", tree.at, function="label()", problem="is called on a code column that has a label"
+            )
         return found
 
     def label_of(self, value: Node) -> Node | None:
@@ -439,9 +443,7 @@ class Builder:
 
     # -- shared
 
-    def strict(
-        self, op: str, code: str, args: tuple[Node, ...], type_: str, sure: bool, *, many: bool = False
-    ) -> Node:
+    def strict(self, op: str, code: str, args: tuple[Node, ...], type_: str, sure: bool, *, many: bool = False) -> Node:
         """A node that is empty when a part is."""
         all_sure = sure and all(a.sure for a in args) and not many
         if any(a.type == "empty" for a in args):
@@ -454,9 +456,7 @@ class Builder:
             raise Refused("etl.map-compare", tree.at, left=left.type, operator=tree.op, right=right.type)
         return kinds.pop() if kinds else "empty"
 
-    def need(
-        self, at: int, function: str, node: Node, types: tuple[str, ...], *, many: bool = False
-    ) -> None:
+    def need(self, at: int, function: str, node: Node, types: tuple[str, ...], *, many: bool = False) -> None:
         accepted = {*types, *(("integer",) if "decimal" in types else ()), *(("date",) if "string" in types else ())}
         if node.type not in accepted:
             problem = f"takes {' or '.join(types)}, this is {node.type}"

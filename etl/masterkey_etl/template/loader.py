@@ -9,10 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from masterkey_fhir.definitions import types
-from masterkey_fhir.fhirpath import FhirPathError, parse
-from masterkey_fhir.issue import Issue, Place, issue
-
 from masterkey_etl.template import marks
 from masterkey_etl.template.marks import Fields, Items, Marked, Scalar
 from masterkey_etl.template.tree import (
@@ -27,6 +23,9 @@ from masterkey_etl.template.tree import (
     Value,
     Where,
 )
+from masterkey_fhir.definitions import types
+from masterkey_fhir.fhirpath import FhirPathError, parse
+from masterkey_fhir.issue import Issue, Place, issue
 
 SIGIL = "= "
 TOP = ("source", "extends", "let", "external", "resources", "set_aside")
@@ -283,7 +282,7 @@ class _File:
                 near = ", ".join(known)
                 self.wrong("etl.map-key", node.lines[key], key=key, alternatives=near)
 
-    def wrong(self, rule: str, line: int, **facts: str | int) -> None:
+    def wrong(self, rule: str, line: int, **facts: Any) -> None:
         self.found.append(issue(rule, Place(file=self.file, row=line), **facts))
 
 

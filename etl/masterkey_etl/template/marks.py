@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 import yaml
+
 from masterkey_fhir.issue import Issue, Place, issue
 
 Plain: TypeAlias = "str | int | Decimal | bool | None"
@@ -75,14 +76,15 @@ def read(text: str, file: str) -> tuple[Marked | None, list[Issue]]:
 def _unreadable(error: yaml.YAMLError, file: str) -> Issue:
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or "not YAML")
-    hint = "; quote an expression that holds ': '" if "mapping values" in problem else ""
+    trap = "mapping values" in problem or "did not find expected" in problem
+    hint = "; quote an expression that holds ': ', or a comma inside [ ] and { }" if trap else ""
     return issue("etl.yaml", Place(file=file, row=mark.line + 1 if mark else None), problem=problem + hint)
 
 
 def _marked(node: Any, file: str, found: list[Issue]) -> Marked:
     line = node.start_mark.line + 1
     if isinstance(node, yaml.ScalarNode):
-        return Scalar(node.value, node.style is not None, line)
+        return Scalar(node.value, bool(node.style), line)
     if isinstance(node, yaml.SequenceNode):
         return Items(tuple(_marked(n, file, found) for n in node.value), line)
     out = Fields({}, line)

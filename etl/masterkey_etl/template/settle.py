@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from masterkey_fhir.issue import Issue, Place, issue
-
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template.analysis import Resource, leaves
 from masterkey_etl.template.nodes import uses
 from masterkey_etl.template.writer import CONDITION, NO_ID, SAME_ID, UNREADABLE, Written
+from masterkey_fhir.issue import Issue, Place, issue
 
 UNUSED = "no resource that was emitted uses it"
 NOT_READABLE = "it can't be read as its column's type"
@@ -82,16 +81,14 @@ class Settler:
     def condition(self, part: Record, number: int) -> None:
         group = self.written.conditions[number]
         place = Place(self.place.site, self.place.file, part.row, group.path)
-        facts = {"file": group.where.file, "line": group.where.line}
+        facts: dict[str, Any] = {"file": group.where.file, "line": group.where.line}
         self.add(("etl.condition-empty", group.path), issue("etl.condition-empty", place, **facts))
 
-    def block(
-        self, record: Record, part: Record, kind: int, r: Resource, entered: set[tuple[int, int]]
-    ) -> None:
+    def block(self, record: Record, part: Record, kind: int, r: Resource, entered: set[tuple[int, int]]) -> None:
         """A block without an id, or with the id of another: its values of this part are rejected."""
         rule = {NO_ID: "etl.no-id", SAME_ID: "etl.same-id"}[kind]
         place = Place(self.place.site, self.place.file, part.row, r.name)
-        facts = {"block": r.name, "file": r.where.file, "line": r.where.line}
+        facts: dict[str, Any] = {"block": r.name, "file": r.where.file, "line": r.where.line}
         self.add((rule, r.name), issue(rule, place, **facts))
         if kind == SAME_ID:
             for column in sorted({u.position for leaf in leaves(r.body) for u in uses(leaf.node, self.labels)}):
@@ -120,7 +117,7 @@ class Settler:
         owner = record if len(record.rows) == 1 else part
         return owner.accounted.get(column, 0)
 
-    def report(self, rule: str, part: Record, column: int, **facts: str) -> None:
+    def report(self, rule: str, part: Record, column: int, **facts: Any) -> None:
         name = self.model.columns[column].id
         place = Place(self.place.site, self.place.file, part.row, name)
         shown = f"'{self.text(part, column)}'" if self.is_code(column) else "a text"

@@ -12,12 +12,14 @@ almost nothing). Generated code is a cache: readable, never edited, never commit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from masterkey_etl import values
 from masterkey_etl.template import runtime
 from masterkey_etl.template.analysis import (
     Analysis,
@@ -66,7 +68,8 @@ class _Plan:
     looked_up: set[int] = field(default_factory=set)
     excused: set[int] = field(default_factory=set)  # columns a $else may speak for
     needed: set[Node] = field(default_factory=set)
-    columns: dict[Scope, set[int]] = field(default_factory=dict)
+    columns: dict[Scope, set[int]] = field(default_factory=dict)  # that values come from: they have flags
+    read: dict[Scope, set[int]] = field(default_factory=dict)  # those, and what exists() asks about
 
 
 class _Writer:
@@ -136,6 +139,10 @@ class _Writer:
         for use in uses(node, self.labels):
             plan.flagged.add(use.position)
             plan.columns.setdefault(use.scope, set()).add(use.position)
+            plan.read.setdefault(use.scope, set()).add(use.position)
+        for n in node.walk():
+            if n.op == "column" and isinstance(n.fact, int):
+                plan.read.setdefault(n.scope, set()).add(n.fact)
         for found, _ in lookups(node):
             plan.looked_up |= {u.position for u in uses(found, {})}
 
@@ -146,9 +153,9 @@ class _Writer:
             return
         for use in uses(leaf.node, {}):
             at_home = use.scope is leaf.scope is r.scope and self.is_plain(use.scope)
-            if at_home and not use.conditions and filled(leaf.node, use.position):
-                if all(true_with(w, use.position) for w in leaf.chain):
-                    yield use.position
+            certain = at_home and not use.conditions and filled(leaf.node, use.position)
+            if certain and all(true_with(w, use.position) for w in leaf.chain):
+                yield use.position
 
     def is_plain(self, scope: Scope) -> bool:
         """Are the flags of this scope's columns local variables (else lists, one place per item)?"""
@@ -228,7 +235,7 @@ class _Writer:
         return f"v{position}" if scope is self.a.record else f"v{position}_{scope.number}"
 
     def columns(self, scope: Scope) -> None:
-        for position in sorted(self.plan.columns.get(scope, ())):
+        for position in sorted(self.plan.read.get(scope, ())):
             cell = self.cell(position, scope)
             name = self.value_name(position, scope)
             memo = self.memo(position)
@@ -294,18 +301,23 @@ class _Writer:
             if p not in self.plan.sure:
                 self.line(unused)
             if self.memo(p):
-                self.line(f"if {value} is None and {self.cell(p, scope)}: notes.append(({p}, {owner}, {UNREADABLE}, 0))")
+                self.line(
+                    f"if {value} is None and {self.cell(p, scope)}: notes.append(({p}, {owner}, {UNREADABLE}, 0))"
+                )
 
     def list_accounts(self) -> None:
         for name, positions in self.listed():
             order = self.model.group_positions(name)
             with self.block(f"for n, g in enumerate(G.get({name!r}, ())):"):
                 for p in positions:
-                    cell, j = f"g.values[{order.index(p)}]", order.index(p)
-                    self.line(f"if M{p}[n]: notes.append(({p}, g, M{p}[n], 0))")
-                    self.line(f"elif not U{p}[n] and g.values[{j}]: notes.append(({p}, g, 0, S{p}[n]))")
-                    if memo := self.memo(p):
-                        self.line(f"if {cell} and {memo}[{cell}] is None: notes.append(({p}, g, {UNREADABLE}, 0))")
+                    self.list_account(p, f"g.values[{order.index(p)}]")
+
+    def list_account(self, p: int, cell: str) -> None:
+        tests = [(f"M{p}[n]", f"M{p}[n], 0"), (f"not U{p}[n] and {cell}", f"0, S{p}[n]")]
+        if memo := self.memo(p):
+            tests.insert(0, (f"{cell} and {memo}[{cell}] is None", f"{UNREADABLE}, 0"))
+        for word, (test, what) in zip(("if", "elif", "elif"), tests, strict=False):
+            self.line(f"{word} {test}: notes.append(({p}, g, {what}))")
 
     # -- shared values
 
@@ -496,7 +508,8 @@ class _Writer:
             else:
                 plain[f"S{use.position}[:]"] = None
         lists = [f"{k} = [{number}] * len({k[:-3]})" for k in plain if k.endswith("[:]")]
-        return lists + ([" = ".join(k for k in plain if not k.endswith("[:]")) + f" = {number}"] if len(plain) > len(lists) else [])
+        single = [k for k in plain if not k.endswith("[:]")]
+        return lists + ([" = ".join(single) + f" = {number}"] if single else [])
 
     # -- which blocks
 
@@ -571,7 +584,9 @@ class _Writer:
         name = self.var(part)
         if part.type not in ("string", "date"):
             return f"{{frame({name})}}"
-        return f"{{len({name})}}:{{{name}}}" if sure else f"{{'-' if {name} is None else f'{{len({name})}}:{{{name}}}'}}"
+        return (
+            f"{{len({name})}}:{{{name}}}" if sure else f"{{'-' if {name} is None else f'{{len({name})}}:{{{name}}}'}}"
+        )
 
     # -- loops
 
@@ -800,16 +815,12 @@ def _splices(part: Part) -> bool:
     )
 
 
-def _pattern(text: str) -> Any:
-    import re
-
+def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
 def _converter(column: Any) -> Any:
     """Text of a cell -> value, for columns that are not text. What does not convert is None."""
-    from masterkey_etl import values
-
     match column.type:
         case "integer":
             return lambda text: values.integer(text, column.min, column.max)[0]
