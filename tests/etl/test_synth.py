@@ -112,7 +112,7 @@ def test_progress_ends_with_everything_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"patients": 0}, {"patients": 3, "plant_identifiers": -1}])
 def test_a_cohort_of_nobody_is_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least one patient"):
-        package.synth(tmp_path, seed=1, **wrong)
+        package.synth(tmp_path, seed=1, **wrong)  # type: ignore[arg-type]
 
 
 # -- courses make sense before they are spoilt
