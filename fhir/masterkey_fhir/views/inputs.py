@@ -16,7 +16,8 @@ _SUFFIXES = (".ndjson", ".jsonl", ".json", ".ndjson.gz", ".jsonl.gz", ".json.gz"
 
 @dataclass(slots=True)
 class Counts:
-    """lines = blank + unreadable + bundles + single resources; resources = other + selected + failed."""
+    """lines (of NDJSON; a JSON document is one) = blank + unreadable + bundles + single resources;
+    resources, those inside Bundles included, = other + selected + failed."""
 
     lines: int = 0
     blank: int = 0
@@ -81,7 +82,7 @@ class Reader:
         except MasterkeyError as error:
             self._unreadable(place, *error.issues)
             return
-        if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+        if not _is_resource(resource):
             self._unreadable(place, issue("fhir.input-no-resource", place))
             return
         yield from self._of_resource(resource, place)
@@ -96,11 +97,21 @@ class Reader:
             yield place, resource
             return
         self.counts.bundles += 1
-        for n, entry in enumerate(resource.get("entry", ())):
-            inner = entry.get("resource") if isinstance(entry, dict) else None
-            if isinstance(inner, dict) and isinstance(inner.get("resourceType"), str):
-                here = Place(file=place.file, row=place.row, expression=f"Bundle.entry[{n}].resource")
+        entries = resource.get("entry")
+        for n, entry in enumerate(entries if isinstance(entries, list) else ()):
+            here = Place(file=place.file, row=place.row, expression=f"Bundle.entry[{n}].resource")
+            inner = entry.get("resource", _NONE) if isinstance(entry, dict) else None
+            if _is_resource(inner):
                 yield from self._of_resource(inner, here)
+            elif inner is not _NONE:  # a DELETE or GET request has none
+                self.issues.append(issue("fhir.input-no-resource", here))
+
+
+_NONE: Any = object()
+
+
+def _is_resource(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("resourceType"), str)
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -105,7 +105,10 @@ def test_no_view_at_all(view: Any) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    bundle = {"resourceType": "Bundle", "entry": [{"resource": json.loads(BARE)}, {"fullUrl": "urn:x"}]}
+    bundle = {
+        "resourceType": "Bundle",
+        "entry": [{"resource": json.loads(BARE)}, {"fullUrl": "urn:x"}, {"resource": {}}],
+    }
     lines = [OBSERVATION, "", "{broken", '{"a": 1}', "[1]", '{"resourceType":"Patient"}', "\x00", BARE]
     (tmp_path / "a.ndjson").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "b.json").write_text(json.dumps(bundle, indent=1), encoding="utf-8")
@@ -129,7 +132,7 @@ def test_every_line_is_accounted_for(folder: Path) -> None:
     assert counts.rows == 5
     places = {(i.place.file, i.place.row) for i in result.issues}
     lines = {("a.ndjson", 3), ("a.ndjson", 4), ("a.ndjson", 5), ("a.ndjson", 7), ("e.ndjson", 1), ("e.ndjson", 2)}
-    assert places == lines | {("d.ndjson.gz", None), ("missing.ndjson", None)}
+    assert places == lines | {("b.json", None), ("d.ndjson.gz", None), ("missing.ndjson", None)}
 
 
 def test_several_values_in_a_cell_are_an_issue_that_names_the_column() -> None:
