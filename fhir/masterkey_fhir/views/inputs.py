@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from masterkey_fhir import json
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
@@ -110,7 +110,7 @@ class Reader:
 _NONE: Any = object()
 
 
-def _is_resource(value: Any) -> bool:
+def _is_resource(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and isinstance(value.get("resourceType"), str)
 
 
