@@ -1,8 +1,8 @@
-"""Objects: which members a type has, must have and may have, decided once per shape.
+"""Objects: a shape leads to a ready tuple of checkers, one per value.
 
-A *shape* is the tuple of keys of a JSON object, in order. Unknown members, missing ones and doubled choices
-depend on the shape alone, so they are decided when a shape is first met; afterwards a shape is a ready tuple
-of checkers, one per value (the recipe of docs/performance.md). A shape with a fault is never kept.
+A *shape* is the tuple of keys of a JSON object, in order. What the keys alone decide (`shapes.py`) is decided when
+a shape is first met; afterwards judging an object is one look-up and one call per value. A shape with a fault is
+never kept, and only an object with a fault is read a second time, to explain it.
 """
 
 from __future__ import annotations
@@ -12,42 +12,25 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from operator import call
-from re import compile as pattern
-from typing import Any, NamedTuple
+from typing import Any
 
 from masterkey_fhir.check import values
 from masterkey_fhir.check.findings import Check, Finding, finding, prefixed
+from masterkey_fhir.check.members import Member
 from masterkey_fhir.check.primitives import primitive
+from masterkey_fhir.check.shapes import ShapeRules
 from masterkey_fhir.definitions import Element, TypeDef, resource_types, types, value_set_codes
 from masterkey_fhir.json import json_kind
 
 MOST_SHAPES = 1000  # per type: a sender has few, an attacker many
-_NAMEABLE = pattern(r"_?[A-Za-z]{1,40}")
 _ANYTHING = Check(lambda value: True, lambda value: iter(()))
-
-
-class Member(NamedTuple):
-    """One JSON name of an element: `valueQuantity` of `value[x]`, `_status` of `status`."""
-
-    json: str
-    element: Element
-    type: str
-    is_sibling: bool  # carries id and extensions of a primitive: http://hl7.org/fhir/R4/json.html#primitive
-
-    @property
-    def path(self) -> str:
-        return "." + self.element.name.removesuffix("[x]")
 
 
 class ObjectCheck:
     """The checker of one complex type, backbone or resource."""
 
     def __init__(self, definition: TypeDef, *, may_be_id_only: bool = False) -> None:
-        self.definition = definition
-        self.may_be_id_only = may_be_id_only or definition.kind == "resource"
-        self.members = _members(definition)
-        self.required = [e for e in definition.elements.values() if e.min > 0]
-        self.choices = [e for e in definition.elements.values() if e.is_choice]
+        self.rules = ShapeRules(definition, may_be_id_only=may_be_id_only)
         self.shapes: dict[tuple[str, ...], tuple[Any, ...]] = {}
         self.check = Check(self._fast(), self.explain)
 
@@ -68,7 +51,7 @@ class ObjectCheck:
         if value.__class__ is not dict:
             return False
         keys = tuple(value)
-        if not keys or any(self.shape_findings(keys)) or self.paired(keys):
+        if not keys or any(self.rules.findings(keys)) or self.rules.paired(keys):
             return False
         checks = tuple(self.check_of(key, keys).ok for key in keys)
         if len(self.shapes) < MOST_SHAPES:
@@ -86,97 +69,17 @@ class ObjectCheck:
             yield finding("fhir.empty", what="object")
         else:
             keys = tuple(value)
-            yield from self.shape_findings(keys)
+            yield from self.rules.findings(keys)
             for key, item in value.items():
-                if member := self.members.get(key):
+                if member := self.rules.members.get(key):
                     yield from prefixed(member.path, self.check_of(key, keys).findings(item))
-            for key in self.paired(keys):
-                yield from prefixed(self.members[key].path, _pair_findings(value[key], value["_" + key]))
+            for key in self.rules.paired(keys):
+                yield from prefixed(self.rules.members[key].path, _pair_findings(value[key], value["_" + key]))
 
     def check_of(self, key: str, keys: tuple[str, ...]) -> Check:
-        member = self.members[key]
+        member = self.rules.members[key]
         other = key.removeprefix("_") if member.is_sibling else "_" + key
         return member_check(member, other in keys)
-
-    def paired(self, keys: tuple[str, ...]) -> list[str]:
-        """Primitive arrays that stand beside their `_` array, item by item."""
-        return [k for k in keys if "_" + k in keys and k in self.members and self.members[k].element.is_list]
-
-    # --- what the keys alone decide ---
-
-    def shape_findings(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
-        yield from self._unknown(keys)
-        yield from self._missing(keys)
-        yield from self._doubled(keys)
-        if keys == ("id",) and not self.may_be_id_only:  # ele-1: a value or children
-            yield finding("fhir.empty", what="object")
-
-    def _unknown(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
-        for number, key in enumerate(keys, 1):
-            member = self.members.get(key)
-            if member is None:
-                yield self._no_member(str(key), number)
-            elif member.element.max == 0:
-                yield finding("fhir.too-many", member.path, max=0, found=1)
-
-    def _no_member(self, key: str, number: int) -> Finding:
-        choice = next((e for e in self.choices if _is_type_of(e, key.removeprefix("_"))), None)
-        if choice is not None:
-            allowed = ", ".join(choice.types) if len(choice.types) <= 12 else "see the standard"
-            stem = choice.name.removesuffix("[x]")
-            return finding("fhir.choice-type", "." + stem, name=stem, found=key, allowed=allowed)
-        named = _NAMEABLE.fullmatch(key) is not None
-        near = get_close_matches(key, [*self.members, *self.definition.elements], n=1, cutoff=0.5)
-        return finding(
-            "fhir.unknown-element",
-            f".{key}" if named and not key.startswith("_") else "",
-            name=key if named else f"member {number}",
-            type=self.definition.name,
-            near=near[0] if near else "(none)",
-        )
-
-    def _missing(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
-        present = {m.element.name for k in keys if (m := self.members.get(k))}
-        for element in self.required:
-            if element.name not in present:
-                name = element.name.removesuffix("[x]")
-                yield finding("fhir.required", "." + name, name=name, type=self.definition.name)
-
-    def _doubled(self, keys: tuple[Any, ...]) -> Iterator[Finding]:
-        for element in self.choices:
-            typed = [n for n in element.json_names() if n in keys or "_" + n in keys]
-            if len(typed) > 1:
-                stem = element.name.removesuffix("[x]")
-                yield finding("fhir.choice", "." + stem, name=stem, found=", ".join(typed))
-
-
-def _members(definition: TypeDef) -> dict[str, Member]:
-    found: dict[str, Member] = {}
-    for element in definition.elements.values():
-        for name, kind in element.json_names().items():
-            found[name] = Member(name, element, kind, False)
-            if _has_sibling(definition, element, kind):
-                found["_" + name] = Member("_" + name, element, kind, True)
-    if definition.kind == "resource":
-        found["resourceType"] = Member("resourceType", _RESOURCE_TYPE, "", False)
-    return found
-
-
-_RESOURCE_TYPE = Element("resourceType", ("",), 0, 1, False)
-
-
-def _has_sibling(definition: TypeDef, element: Element, kind: str) -> bool:
-    """Not Element.id, Extension.url and xhtml: in XML they are attributes, or markup."""
-    if types()[kind].kind != "primitive-type" or kind == "xhtml":
-        return False
-    attribute = element.name == "id" and definition.kind != "resource"
-    return not (attribute or (definition.name == "Extension" and element.name == "url"))
-
-
-def _is_type_of(choice: Element, key: str) -> bool:
-    """`valueFoo` with Foo a type of R4, though not one of this choice."""
-    rest = key.removeprefix(choice.name.removesuffix("[x]"))
-    return rest != key and (rest in types() or rest[:1].lower() + rest[1:] in types())
 
 
 def _no_object(value: Any) -> Finding:

@@ -413,6 +413,9 @@ def test_each_fault_is_found_with_its_rule_at_its_place(row: tuple[str, dict[str
     base, changes, rule, expression = row
     found = check(mutant(base, changes))
     assert [(i.rule, i.place.expression) for i in found] == [(rule, expression)]
+    assert not any(
+        set("{}") & set(part(language)) for part in (found[0].fact, found[0].remedy) for language in ("en", "ja")
+    )
 
 
 @pytest.mark.parametrize("row", STAYS_VALID, ids=_name)
@@ -443,6 +446,10 @@ def test_issues_hold_no_value_that_could_identify() -> None:
             for issue in check(mutant(base, dict.fromkeys(changes, secret))):
                 for text in (str(issue), issue.fact("ja"), issue.remedy("ja"), repr(issue)):
                     assert secret not in text
+
+
+def test_keys_that_json_can_not_have_are_unknown_elements() -> None:
+    assert [i.rule for i in check({"resourceType": "Patient", 5: "x", None: "y"})] == ["fhir.unknown-element"] * 2
 
 
 def test_a_flood_of_faults_is_cut_and_counted() -> None:
