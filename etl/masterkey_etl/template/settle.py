@@ -50,7 +50,7 @@ class Settler:
         self._found = {}
         name = ""
         entered: set[tuple[int, int]] = set()
-        for column, part, topic, reason in notes:
+        for column, part, topic, reason in sorted(notes, key=lambda note: note[0] < 0):  # values first
             if column >= 0:
                 entered.add((column, id(part)))
                 self.value(record, column, part, topic, reason)
