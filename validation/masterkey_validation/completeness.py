@@ -34,7 +34,8 @@ class ItemFill:
 
 
 def completeness(items: Path, counts: Mapping[str, tuple[int, int]]) -> list[ItemFill]:
-    """The items of the list, in its order, with (filled, empty) from `counts`; an id not in `counts` was never seen.
+    """The items of the list, in its order, with (filled, empty) from `counts`; an id not in `counts` was
+    never seen.
 
     Raises KeyError for a count of an item that the list lacks: a map writes an item nobody defined.
     """

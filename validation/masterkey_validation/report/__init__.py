@@ -13,7 +13,8 @@ __all__ = ["LEDGER", "Delivery", "ItemFill", "ReportData", "UnmappedCode", "as_d
 
 
 def write(data: ReportData, html_path: Path, *, language: str = "en") -> Path:
-    """The page at `html_path` and the twin beside it (`.json`); each appears whole or not at all. Returns the page."""
+    """The page at `html_path` and the twin beside it (`.json`); each appears whole or not at all. Returns
+    the page."""
     from masterkey_validation.report.page import html
 
     html_path.parent.mkdir(parents=True, exist_ok=True)

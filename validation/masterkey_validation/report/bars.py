@@ -1,4 +1,5 @@
-"""Bars as inline SVG: widths are numbers, looks are classes of style.css, every bar says its numbers in words."""
+"""Bars as inline SVG: widths are numbers, looks are classes of style.css, every bar says its numbers in
+words."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from masterkey_fhir.issue import Issue
-
 from masterkey_validation.catalogue import Check
 from masterkey_validation.completeness import ItemFill
 from masterkey_validation.results import Result

@@ -1,4 +1,5 @@
-"""The report as one self-contained HTML page: no script, no request, a content-security policy that allows its style.
+"""The report as one self-contained HTML page: no script, no request, a content-security policy that allows
+its style.
 
 What stewards ask for, in the order they ask (categories, checks with their reason and query, open Issues with
 remedies, codes without a target, completeness), counts and ids only.
@@ -16,9 +17,9 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from masterkey_fhir.issue import Issue
 from markupsafe import Markup
 
+from masterkey_fhir.issue import Issue
 from masterkey_validation import catalogue
 from masterkey_validation.catalogue import Check
 from masterkey_validation.report import bars
@@ -112,7 +113,8 @@ def _facts(data: ReportData, language: str) -> dict[str, Any]:
 
 
 def check_rows(data: ReportData, language: str) -> list[dict[str, Any]]:
-    """One row per check with its sites, worst first: failed errors, failed queries, what could not run, the rest."""
+    """One row per check with its sites, worst first: failed errors, failed queries, what could not run, the
+    rest."""
     known = {c.id: c for c in data.checks or catalogue.load()}
     grouped: dict[str, list[Result]] = {}
     for result in data.results:
@@ -141,7 +143,8 @@ def _check_row(check: Check, found: Sequence[Result], language: str) -> dict[str
         "source": check.source,
         "page": paragraphs(check.page_in(language)),
         "message": next((r.message for r in found if r.status == "error"), ""),
-        "query": next((r.query for r in found if r.query), ""),
+        "sql": check.sql.strip(),
+        "parameters": "; ".join(f"{name} = {value}" for name, value in check.parameters.items()),
         "sites": found,
     }
 
@@ -160,7 +163,8 @@ def _bold(text: str) -> Markup:
 
 
 def issue_rows(issues: Iterable[Issue], language: str) -> list[dict[str, Any]]:
-    """Open Issues, equal ones (rule, facts, file, field) as one row with their number; the gravest and commonest first."""
+    """Open Issues, equal ones (rule, facts, file, field) as one row with their number; the gravest and
+    commonest first."""
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     for found in issues:
         text, remedy = found.fact(language), found.remedy(language)
