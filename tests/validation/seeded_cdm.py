@@ -465,13 +465,18 @@ def write(path: Path, data: Data) -> Path:
 DEFAULTS = {"integer": 0, "date": date(2020, 1, 1), "float": 0.0}
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> None:
+def cells(table: str, rows: list[Row]) -> list[list[Any]]:
+    """The rows of a table in the order of its columns."""
     version = "side" if table.startswith("masterkey.") else schema.VERSION
     fields = schema.tables(version)[table.removeprefix("masterkey.")].fields.values()
+    return [[_cell(f, row) for f in fields] for row in rows]
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: list[Row]) -> None:
     if not rows:
         return
     with tempfile.NamedTemporaryFile("w", suffix=".csv", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([[_cell(f, row) for f in fields] for row in rows])
+        csv.writer(stream).writerows(cells(table, rows))
         stream.flush()
         connection.execute(f"COPY {table} FROM '{stream.name}' (HEADER false, NULL '')")
 
