@@ -49,7 +49,7 @@ def agree(value: Any) -> None:
 
 
 @given(resources | values)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_json_gives_a_verdict(value: Any) -> None:
     agree(value)
     assert all(i.is_error for i in check(value))
@@ -70,7 +70,7 @@ def put(value: Any, way: tuple[str | int, ...], new: Any) -> Any:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_valid_resource_with_one_place_replaced(data: st.DataObject) -> None:
     resource = copy.deepcopy(BASES[data.draw(st.sampled_from(sorted(BASES)))])
     way = data.draw(st.sampled_from(places(resource)))
