@@ -22,11 +22,7 @@ class Source:
     def __init__(self, view: dict[str, Any]) -> None:
         self.view = view
         self.issues: list[Issue] = []
-        self.constants = (
-            {c.get("name") for c in view.get("constant", ()) if isinstance(c, dict) and len(c) > 1}
-            if isinstance(view.get("constant", []), list)
-            else set()
-        )
+        self.constants = frozenset(_names(view.get("constant")))
 
     def wrong(self, rule: str, place: str, **facts: Any) -> None:
         self.issues.append(issue(rule, Place(expression=f"ViewDefinition.{place}"), **facts))
@@ -68,6 +64,13 @@ class Source:
         for name in unknown:
             self.wrong("fhir.view-constant", place, name=name)
         return not unknown
+
+
+def _names(constants: Any) -> Iterator[str]:
+    """Of the constants that have some value; which value is judged where they are read."""
+    for entry in constants if isinstance(constants, list) else ():
+        if isinstance(entry, dict) and len(entry) > 1 and isinstance(entry.get("name"), str):
+            yield entry["name"]
 
 
 def _constants(tree: Node) -> Iterator[str]:

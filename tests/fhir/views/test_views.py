@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import gzip
 import io
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from masterkey_fhir.fhirpath import Date
 from masterkey_fhir.issue import MasterkeyError
@@ -101,6 +104,31 @@ def test_all_mistakes_at_once() -> None:
 def test_no_view_at_all(view: Any) -> None:
     with pytest.raises(ViewError):
         View.load(view)
+
+
+_ODD = st.one_of(
+    st.sampled_from([None, True, 5, "", "name", "((", [], [[]], {}, [{}], {"path": 1}, ["id"], {"name": []}]),
+    st.recursive(st.none() | st.text(max_size=3), lambda i: st.lists(i, max_size=2), max_leaves=3),
+)
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(p for k, v in inner for p in _places(v, (*path, k)))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(_places(VIEW)[1:]), _ODD)
+def test_a_view_broken_anywhere_is_refused_or_runs(place: tuple[Any, ...], odd: Any) -> None:
+    view = copy.deepcopy(VIEW)
+    target: Any = view
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = odd
+    try:
+        list(View.load(view).rows(loads(OBSERVATION)))
+    except ViewError as error:
+        assert error.issues
 
 
 @pytest.fixture
