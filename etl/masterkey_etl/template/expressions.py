@@ -378,8 +378,12 @@ class Builder:
             near = nearest(topic, self.concepts.topics)
             raise Refused("etl.map-topic", tree.at, topic=topic, alternatives=near)
         self.topics.add(topic)
-        key = value if value.type == "string" else self.strict("toString", "to_string({0})", (value,), "string", True)
-        return self.nodes.make("lookup", (key,), "rows", fact=(topic, self.by_label(value)))
+        by_label = self.by_label(value)
+        if value.type != "string":
+            key = self.strict("toString", "to_string({0})", (value,), "string", True)
+        else:
+            key = self.strict("label", "nfkc({0})", (value,), "string", True) if by_label else value
+        return self.nodes.make("lookup", (key,), "rows", fact=(topic, by_label))
 
     def by_label(self, value: Node) -> bool:
         """Labels are compared in NFKC, codes exactly (site-formats: code/label pairs)."""
@@ -410,7 +414,8 @@ class Builder:
 
     def call_codeable(self, tree: t.Call, env: Environment) -> Node:
         found = self.lookup(tree, env, 2)
-        text = self.label_of(found.args[0]) or found.args[0]
+        value = self.receiver(tree, env)
+        text = self.label_of(value) or found.args[0]
         return self.nodes.make("codeable", (found, text, *self.version(tree, env)), "CodeableConcept")
 
     def call_label(self, tree: t.Call, env: Environment) -> Node:

@@ -144,7 +144,7 @@ def filled(node: Node, position: int) -> bool:
         return True
     if node.op == "concat":
         return any(filled(a, position) for a in node.args)
-    if node.op in ("lookup", "translate", "coding", "codeable", "pseudonym", "quantity"):
+    if node.op in ("lookup", "translate", "coding", "codeable", "pseudonym", "quantity", "label"):
         return filled(node.args[0], position)
     if node.op == "coalesce":
         return any(filled(a, position) for a in node.args)

@@ -95,11 +95,23 @@ class Workshop:
     topics: dict[str, str] = field(default_factory=lambda: dict(TOPICS))
     model_text: str = MODEL
 
+    _kept: dict[str, Any] = field(default_factory=dict)
+
     @property
     def model(self) -> SourceModel:
-        return SourceModel.parse(self.model_text)
+        if self.model_text not in self._kept:
+            self._kept[self.model_text] = SourceModel.parse(self.model_text)
+        model: SourceModel = self._kept[self.model_text]
+        return model
 
     def concepts(self) -> Concepts:
+        key = repr(self.topics)
+        if key not in self._kept:
+            self._kept[key] = self._concepts()
+        found: Concepts = self._kept[key]
+        return found
+
+    def _concepts(self) -> Concepts:
         place = self.folder / "concepts"
         place.mkdir(exist_ok=True)
         for name, rows in self.topics.items():
