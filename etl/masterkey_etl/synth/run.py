@@ -107,8 +107,8 @@ class _File:
             return line
         row = row.copy()
         for i in self._texts:
-            if _NEEDS_QUOTES & set(row[i]):
-                row[i] = _quoted(row[i])
+            if "," in (text := row[i]) or '"' in text:
+                row[i] = _quoted(text)
         return ",".join(row)
 
 
