@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,6 +30,7 @@ class Projector(threading.Thread):
         super().__init__(name="projector", daemon=True)
         self.workspace, self.repository = workspace, repository
         self._wake, self._idle = threading.Event(), threading.Event()
+        self._wake.set()  # what an earlier process left in the outbox comes first
         self._stopping = False
 
     def __call__(self, site: str, written: Sequence[Written]) -> None:
@@ -88,6 +91,7 @@ def listening(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(socket.SOMAXCONN)  # who connects before the first answer waits, and is not refused
     except OSError as error:
         bound.close()
         raise ServeError(issue("api.port", host=host, port=port, why=error.strerror or "refused")) from None
@@ -98,8 +102,13 @@ def run_on(app: FastAPI, bound: socket.socket) -> None:
     """Until interrupted. The access log is off: a query string holds data of patients."""
     import uvicorn
 
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises the signal again after its own shutdown
     config = uvicorn.Config(app, access_log=False, log_level="warning", server_header=False)
     uvicorn.Server(config).run(sockets=[bound])
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def serve(data: Path, *, host: str, port: int, site: str | None, open_: bool) -> int:
