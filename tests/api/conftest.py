@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,17 @@ def running(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables: migrating once is enough for all tests."""
+    path = tmp_path_factory.mktemp("template") / "r.db"
+    Repository.open(path).close()
+    return path
+
+
 @pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
+def repository(tmp_path: Path, empty_file: Path) -> Iterator[Repository]:
+    shutil.copy(empty_file, tmp_path / "r.db")
     found = Repository.open(tmp_path / "r.db")
     yield found
     found.close()
@@ -46,8 +56,6 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
 @pytest.fixture
 def serve(repository: Repository) -> Iterator[Callable[..., httpx.Client]]:
     """serve(**options of create_app) -> client; several in one test share the repository."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def start(**options: Any) -> httpx.Client:

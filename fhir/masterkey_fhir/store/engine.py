@@ -89,17 +89,9 @@ class Lease:
 
     def _begin(self, connection: Connection, patience: _Patience) -> None:
         writing = connection.execution_options(masterkey_writing=True)
-        while True:
-            try:
-                writing.begin()
-            except OperationalError as error:
-                if not is_busy(error):
-                    raise
-                time.sleep(patience.pause())
-                patience.waited()
-            else:
-                lock_postgresql(connection)
-                return
+        while not _begun(writing):
+            time.sleep(patience.pause())
+            patience.waited()
 
     @contextmanager
     def _named(self, holder: str) -> Iterator[None]:
@@ -113,10 +105,21 @@ class Lease:
             self._file.unlink(missing_ok=True)
 
 
-def lock_postgresql(connection: Connection) -> None:
-    """One writer at a time on PostgreSQL as well: an advisory lock that ends with the transaction."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7105)")
+def _begun(connection: Connection) -> bool:
+    """Begin a write transaction; False when another writer has the database."""
+    try:
+        connection.begin()
+    except OperationalError as error:
+        if is_busy(error):
+            return False
+        raise
+    if connection.dialect.name != "postgresql":
+        return True
+    # There the same is an advisory lock, which ends with the transaction.
+    got = bool(connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7105)").scalar())
+    if not got:
+        connection.rollback()
+    return got
 
 
 class _Patience:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,8 @@ BASE = "http://127.0.0.1/fhir"
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    ids = (f"new-{n}" for n in count(1))
-    repository = Repository.open(tmp_path / "r.db", new_id=lambda: next(ids))
-    yield Door(repository, SITE, base=BASE)
-    repository.close()
+def door(repository: Repository) -> Door:
+    return Door(repository, SITE, base=BASE)
 
 
 def post(resource: dict[str, Any], full_url: str = "", **request: str) -> dict[str, Any]:

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from masterkey_fhir.issue import Issue, Place, issue
 from masterkey_fhir.store import Repository
 
 SITE = "jp_ncch"
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
-    found = Repository.open(tmp_path / "r.db")
-    yield found
-    found.close()
 
 
 def deliver(repository: Repository, sha: str, issues: list[Issue], file: str = "a.csv", **counts: int) -> int:

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from masterkey_fhir.search import SearchError
-from masterkey_fhir.store import Repository, Source, patient_of
+from masterkey_fhir.store import Repository, Source, StoreError, patient_of
 
 SITE = "jp_ncch"
-NOON = datetime(2026, 11, 25, 3, 0, 0, 123000, UTC)
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Repository]:
-    ids = (f"new-{n}" for n in count(1))
-    found = Repository.open(tmp_path / "r.db", clock=lambda: NOON, new_id=lambda: next(ids))
-    yield found
-    found.close()
 
 
 def patient(id_: str = "p1", **more: Any) -> dict[str, Any]:
@@ -175,6 +162,20 @@ def test_what_is_served_is_what_was_sent_plus_meta(repository: Repository) -> No
     assert stored and stored.text == text and stored.etag == 'W/"1"'
     meta = b',"meta":{"versionId":"1","lastUpdated":"2026-11-25T03:00:00.123Z"}'
     assert stored.served() == text.replace(b'"id":"o"', b'"id":"o"' + meta)
+
+
+def test_the_wait_is_visible_and_bounded_on_each_database(database: str) -> None:
+    first, second = Repository.open(database), Repository.open(database)
+    told: list[float] = []
+    with (
+        first.writing(),
+        pytest.raises(StoreError) as error,
+        second.writing(wait=0.2, on_wait=lambda _, seconds: told.append(seconds)),
+    ):
+        pytest.fail("wrote while another held the lease")
+    assert told and error.value.issues[0].rule == "fhir.store-busy"
+    first.close()
+    second.close()
 
 
 def test_create_gives_an_id_of_its_own(repository: Repository) -> None:
