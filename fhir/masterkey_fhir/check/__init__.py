@@ -2,8 +2,9 @@
 
 Checked: JSON shape, unknown and missing elements, array or single, choices, types all the way down, formats
 of primitives with the real calendar, required bindings that R4 core itself decides, types of reference
-targets. Not checked here: invariants and profiles, extensible and weaker bindings, and required ones whose
-codes R4 core does not hold (currencies, MIME types, UCUM, LOINC LL379-9): what can't be decided is no error.
+targets. Not checked here: invariants and profiles, extensible and weaker bindings. Of code systems that R4 core
+does not hold (MIME types, currencies, languages) the grammar is checked, of UCUM and LOINC LL379-9 nothing: what
+can't be decided is no error.
 
 An Issue never holds a value of the resource, except the code itself where a required binding refuses it and
 it looks like a word.

@@ -16,6 +16,7 @@ from typing import Any
 
 from masterkey_fhir.check import values
 from masterkey_fhir.check.findings import Check, Finding, finding, prefixed
+from masterkey_fhir.check.grammars import GRAMMARS, follows
 from masterkey_fhir.check.members import Member
 from masterkey_fhir.check.primitives import primitive
 from masterkey_fhir.check.shapes import ShapeRules
@@ -137,9 +138,13 @@ def _reference(element: Element, kind: str, base: Check) -> Check:
 
 def _binding(element: Element, kind: str, base: Check) -> Check:
     strength, url = element.binding or ("", "")
-    codes = value_set_codes(url) if strength == "required" else None
+    required = url if strength == "required" else element.ceiling or ""
+    grammar = GRAMMARS.get(required)
+    if kind == "code" and grammar:
+        return follows(base, grammar)
+    codes = value_set_codes(required)
     build = {"code": values.bound_code, "CodeableConcept": values.bound_concept}.get(kind)
-    return build(base, codes, url) if codes and build else base
+    return build(base, codes, required) if codes and build else base
 
 
 @cache

@@ -324,6 +324,15 @@ MUTANTS: list[tuple[str, dict[str, Any], str, str]] = [
     ("condition", {"clinicalStatus": {"text": "active"}}, "fhir.code", "Condition.clinicalStatus"),
     ("condition", {"clinicalStatus.coding[0].system": GONE}, "fhir.code", "Condition.clinicalStatus"),
     ("condition", {"clinicalStatus.coding[0].code": GONE}, "fhir.code", "Condition.clinicalStatus"),
+    # required code systems of which core has only the grammar
+    ("patient", {"photo[0].contentType": "png"}, "fhir.code-grammar", "Patient.photo[0].contentType"),
+    ("patient", {"language": "Japanese language"}, "fhir.code-grammar", "Patient.language"),
+    (
+        "patient",
+        {"extension[0].valueInteger": GONE, "extension[0].valueMoney": {"value": 1, "currency": "yen"}},
+        "fhir.code-grammar",
+        "Patient.extension[0].value.currency",
+    ),
     # reference targets (rule 15, the part without resolving)
     (
         "observation",
@@ -378,7 +387,7 @@ STAYS_VALID: list[tuple[str, dict[str, Any]]] = [
         {"clinicalStatus.coding[0].code": GONE, "clinicalStatus.coding[0]._code": {"extension": NULL_FLAVOUR}},
     ),
     ("patient", {"language": "xx-nonsense"}),  # a preferred binding
-    ("patient", {"photo[0].contentType": "not/known"}),  # MIME types: R4 core does not hold them
+    ("patient", {"photo[0].contentType": "text/not-known; charset=UTF-8"}),  # MIME types: R4 core does not hold them
 ]
 
 
