@@ -55,9 +55,7 @@ def cluster() -> Iterator[str]:
             "UTF8",
             "--locale=C",
         )
-        options = (
-            f"-k {root} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
-        )
+        options = f"-k {root} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
         _run(str(folder / "pg_ctl"), "-D", f"{root}/data", "-w", "-l", f"{root}/log", "-o", options, "start")
         try:
             yield f"host={root} user=postgres dbname=postgres"

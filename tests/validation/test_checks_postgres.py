@@ -13,7 +13,8 @@ from masterkey_omop import schema
 from masterkey_validation import catalogue, run
 from masterkey_validation.catalogue import Check
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import seeded_cdm as cdm
 import support_postgres
 

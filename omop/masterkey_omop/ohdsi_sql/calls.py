@@ -30,9 +30,7 @@ def _known(call: exp.Anonymous) -> None:
     if function is None:
         raise RefusedError(call, f"the function {name}", REFUSED.get(name) or _nearest(name))
     if not function.least <= count <= function.most:
-        raise RefusedError(
-            call, f"{name} with {count} arguments", f"It takes {_range(function.least, function.most)}"
-        )
+        raise RefusedError(call, f"{name} with {count} arguments", f"It takes {_range(function.least, function.most)}")
     return None
 
 

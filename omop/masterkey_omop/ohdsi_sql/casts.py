@@ -13,10 +13,19 @@ from masterkey_omop.ohdsi_sql.refused import RefusedError
 
 
 def casts(tree: exp.Expr, target: str) -> exp.Expr:
+    for call in list(tree.find_all(exp.Anonymous)):
+        if call.name.upper() == "POWER" and kind(call.expressions[0]) == "int":
+            _whole_power(call)
     for node in list(tree.find_all(exp.Cast)):
         if rule := _CASTS.get(kind_of_type(node.to)):
             rule(node, target)
     return tree
+
+
+def _whole_power(call: exp.Anonymous) -> None:
+    """POWER has the type of its base: https://learn.microsoft.com/en-us/sql/t-sql/functions/power-transact-sql"""
+    cut = spell("TRUNC", spell("POWER", *(e.copy() for e in call.expressions)))
+    call.replace(exp.Cast(this=cut, to=exp.DataType.build("BIGINT")))
 
 
 def _cast_to_date(node: exp.Cast, target: str) -> None:

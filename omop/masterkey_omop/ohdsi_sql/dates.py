@@ -76,11 +76,7 @@ def _peers(node: exp.Expr) -> list[exp.Expr]:
     if isinstance(node, exp.In):
         return [node.this, *node.expressions]
     if isinstance(node, exp.Case):
-        return [
-            b
-            for b in (*(i.args["true"] for i in node.args["ifs"]), node.args.get("default"))
-            if b is not None
-        ]
+        return [b for b in (*(i.args["true"] for i in node.args["ifs"]), node.args.get("default")) if b is not None]
     if isinstance(node, exp.Anonymous) and node.name.upper() in ("COALESCE", "ISNULL", "NULLIF"):
         return list(node.expressions)
     return []

@@ -14,9 +14,7 @@ class OhdsiSqlError(MasterkeyError):
 
     def __init__(self, rule: str, line: int, column: int, what: str, instead: str) -> None:
         place = Place(expression=f"line {line}, column {column}")
-        super().__init__(
-            issue(f"omop.sql-{rule}", place, line=line, column=column, what=what, instead=instead)
-        )
+        super().__init__(issue(f"omop.sql-{rule}", place, line=line, column=column, what=what, instead=instead))
         self.line, self.column, self.what, self.instead = line, column, what, instead
 
     def moved(self, line: int, column: int) -> OhdsiSqlError:

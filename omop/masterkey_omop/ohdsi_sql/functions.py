@@ -19,9 +19,7 @@ class Function:
     kind: str = ""
     duckdb: str = ""
     postgres: str = ""
-    by_count: tuple[
-        tuple[int, str, str], ...
-    ] = ()  # (number of arguments, DuckDB, PostgreSQL) where forms differ
+    by_count: tuple[tuple[int, str, str], ...] = ()  # (number of arguments, DuckDB, PostgreSQL) where forms differ
 
     def template(self, target: str, count: int) -> str:
         for number, duckdb, postgres in self.by_count:
@@ -46,8 +44,7 @@ _EXTRACT = "CAST(EXTRACT({part} FROM {0}) AS INTEGER)"
 _AFTER_START = "STRPOS(SUBSTRING({1}, {2}), {0})"
 _LENGTH = "LENGTH(RTRIM(CAST({0} AS VARCHAR), ' '))"  # LEN ignores trailing blanks
 _SUBSTRING = (  # a start below 1 counts from before the text in T-SQL, from its end in DuckDB
-    "CASE WHEN ({1}) < 1 THEN SUBSTRING({0}, 1, GREATEST(({2}) + ({1}) - 1, 0)) "
-    "ELSE SUBSTRING({0}, {1}, {2}) END"
+    "CASE WHEN ({1}) < 1 THEN SUBSTRING({0}, 1, GREATEST(({2}) + ({1}) - 1, 0)) ELSE SUBSTRING({0}, {1}, {2}) END"
 )
 _FIND = f"CASE WHEN {_AFTER_START} = 0 THEN 0 ELSE {_AFTER_START} + ({{2}}) - 1 END"
 
@@ -154,8 +151,7 @@ FUNCTIONS: dict[str, Function] = {
             (
                 2,
                 "LAST_DAY({0} + TO_MONTHS(CAST({1} AS INTEGER)))",
-                "CAST(DATE_TRUNC('month', {0} + ({1}) * INTERVAL '1 month') "
-                "+ INTERVAL '1 month -1 day' AS DATE)",
+                "CAST(DATE_TRUNC('month', {0} + ({1}) * INTERVAL '1 month') + INTERVAL '1 month -1 day' AS DATE)",
             ),
         ),
     ),
@@ -172,6 +168,14 @@ DATE_ARGUMENTS: dict[str, tuple[int, ...]] = {
     "DATEDIFF_BIG": (1, 2),
     "DATEPART": (1,),
     "DATETRUNC": (1,),
+}
+
+# Arguments that T-SQL turns into text by itself; the engines don't.
+TEXT_ARGUMENTS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("LOWER", "UPPER", "LTRIM", "RTRIM", "TRIM", "REVERSE", "ASCII"), (0,)),
+    **dict.fromkeys(("SUBSTRING", "LEFT", "RIGHT", "REPLICATE"), (0,)),
+    "CHARINDEX": (0, 1),
+    "REPLACE": (0, 1, 2),
 }
 
 # What people write instead, and what to write.

@@ -13,9 +13,7 @@ from sqlglot import exp
 from masterkey_omop.ohdsi_sql.functions import FUNCTIONS
 from masterkey_omop.ohdsi_sql.units import UNITS, WHOLE_DAYS
 
-_TEXT_IDS = frozenset(
-    {"vocabulary_id", "domain_id", "concept_class_id", "relationship_id", "reverse_relationship_id"}
-)
+_TEXT_IDS = frozenset({"vocabulary_id", "domain_id", "concept_class_id", "relationship_id", "reverse_relationship_id"})
 _SUFFIXES = (
     ("_datetime", "timestamp"),
     ("_date", "date"),

@@ -21,7 +21,7 @@ from masterkey_omop.ohdsi_sql.tables import (
     temp_names,
     top_of_branch,
 )
-from masterkey_omop.ohdsi_sql.texts import like, plain_values, text_plus
+from masterkey_omop.ohdsi_sql.texts import like, plain_values, text_arguments, text_plus
 from masterkey_omop.ohdsi_sql.types import converts, types
 
 Pass = Callable[[exp.Expr, str], exp.Expr]
@@ -34,6 +34,7 @@ PASSES: tuple[Pass, ...] = (
     top_of_branch,
     apply,
     known_functions,
+    text_arguments,
     plain_values,
     converts,
     date_arguments,

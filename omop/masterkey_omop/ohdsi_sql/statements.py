@@ -37,9 +37,7 @@ def statement(tree: exp.Expr) -> exp.Expr | None:
 def _command(tree: exp.Command) -> RefusedError:
     """Commands that only advise a server (UPDATE STATISTICS) are left out before parsing; others are
     refused."""
-    return RefusedError(
-        tree, f"the command {tree.name.upper()}", "Leave it out, or do it outside of the query"
-    )
+    return RefusedError(tree, f"the command {tree.name.upper()}", "Leave it out, or do it outside of the query")
 
 
 def _create(tree: exp.Create) -> exp.Expr | None:
@@ -54,14 +52,10 @@ def _create(tree: exp.Create) -> exp.Expr | None:
 def _guarded(tree: exp.IfBlock) -> exp.Expr:
     """IF OBJECT_ID('x', 'U') IS [NOT] NULL DROP | CREATE TABLE x -> DROP | CREATE TABLE IF [NOT] EXISTS x."""
     guarded = tree.args["true"].expressions if isinstance(tree.args.get("true"), exp.Block) else []
-    test = next(
-        (c for c in tree.find_all(exp.Anonymous) if c.name.upper() == "OBJECT_ID" and c.expressions), None
-    )
+    test = next((c for c in tree.find_all(exp.Anonymous) if c.name.upper() == "OBJECT_ID" and c.expressions), None)
     wanted = exp.Drop if isinstance(tree.this, exp.Not) else exp.Create
     if test is None or len(guarded) != 1 or not isinstance(guarded[0], wanted) or tree.args.get("false"):
-        raise RefusedError(
-            tree, "IF", "Write IF OBJECT_ID('name', 'U') IS NOT NULL DROP TABLE name, or leave it out"
-        )
+        raise RefusedError(tree, "IF", "Write IF OBJECT_ID('name', 'U') IS NOT NULL DROP TABLE name, or leave it out")
     inner = guarded[0]
     table = inner.find(exp.Table)
     if table is None or table.name.lower() != test.expressions[0].name.rpartition(".")[2].lstrip("#").lower():

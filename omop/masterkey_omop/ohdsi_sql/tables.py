@@ -27,9 +27,7 @@ def _refuse_top(options: exp.LimitOptions) -> None:
         if isinstance(limit, exp.Limit) and limit.expression.name == "100" and limit.parent:
             limit.pop()
             return
-        raise RefusedError(
-            limit or options, "TOP ... PERCENT", "Filter on PERCENT_RANK() OVER (ORDER BY ...)"
-        )
+        raise RefusedError(limit or options, "TOP ... PERCENT", "Filter on PERCENT_RANK() OVER (ORDER BY ...)")
 
 
 _NO: dict[type[exp.Expr], tuple[str, str]] = {

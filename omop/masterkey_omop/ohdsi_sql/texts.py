@@ -7,8 +7,19 @@ import re
 from sqlglot import exp
 
 from masterkey_omop.ohdsi_sql.calls import spell
+from masterkey_omop.ohdsi_sql.functions import TEXT_ARGUMENTS
 from masterkey_omop.ohdsi_sql.kinds import kind
 from masterkey_omop.ohdsi_sql.refused import RefusedError
+
+
+def text_arguments(tree: exp.Expr, _: str) -> exp.Expr:
+    """SUBSTRING(201201, 1, 4): T-SQL makes a text of the number, the engines want it said."""
+    for call in list(tree.find_all(exp.Anonymous)):
+        for position in TEXT_ARGUMENTS.get(call.name.upper(), ()):
+            argument = call.expressions[position] if position < len(call.expressions) else exp.null()
+            if kind(argument) != "text" and not isinstance(argument, exp.Null):
+                argument.replace(exp.Cast(this=argument.copy(), to=exp.DataType.build("TEXT")))
+    return tree
 
 
 def plain_values(tree: exp.Expr, _: str) -> exp.Expr:
@@ -21,17 +32,11 @@ def _plain_value(node: exp.Expr) -> exp.Expr:
         return exp.Literal.string(node.name)
     if isinstance(node, exp.CurrentTimestamp):
         return (
-            exp.Cast(this=node, to=exp.DataType.build("TIMESTAMP"))
-            if not isinstance(node.parent, exp.Cast)
-            else node
+            exp.Cast(this=node, to=exp.DataType.build("TIMESTAMP")) if not isinstance(node.parent, exp.Cast) else node
         )
     if isinstance(node, exp.Anonymous) and node.name.upper() == "SUBSTRING" and len(node.expressions) == 3:
         start = node.expressions[1]
-        return (
-            spell("SUBSTRING", *node.expressions)
-            if start.is_int and start.is_number and start.to_py() > 0
-            else node
-        )
+        return spell("SUBSTRING", *node.expressions) if start.is_int and start.is_number and start.to_py() > 0 else node
     return node
 
 
@@ -78,9 +83,7 @@ def like(tree: exp.Expr, target: str) -> exp.Expr:
         if not (isinstance(pattern, exp.Literal) and "[" in pattern.name):
             continue
         if isinstance(node.parent, exp.Escape):
-            raise RefusedError(
-                node, "LIKE with [ and ESCAPE", "Write [%] for a percent sign and leave ESCAPE out"
-            )
+            raise RefusedError(node, "LIKE with [ and ESCAPE", "Write [%] for a percent sign and leave ESCAPE out")
         regex = exp.Literal.string(_regex(node, pattern.name))
         call: exp.Expr = exp.RegexpLike(this=node.this.copy(), expression=regex)
         if target == "duckdb":

@@ -132,9 +132,7 @@ def _no_variables(sql: str, tokens: list[Token]) -> None:
             name = sql[token.start : token.end + 40].split()[0].lstrip("@").split(".")[0].rstrip(",;)")
             what = f"@{name} has no value"
             place = line_column(sql, token.start)
-            raise OhdsiSqlError(
-                "parameter", *place, what, f"Give it, or write {{DEFAULT @{name} = ...}} at the top"
-            )
+            raise OhdsiSqlError("parameter", *place, what, f"Give it, or write {{DEFAULT @{name} = ...}} at the top")
 
 
 def _syntax(sql: str, tokens: list[Token], error: Any) -> OhdsiSqlError:
@@ -143,9 +141,7 @@ def _syntax(sql: str, tokens: list[Token], error: Any) -> OhdsiSqlError:
     line, end = found.get("line") or 1, found.get("col") or 1
     at = next((t.start for t in tokens if (t.line, t.col) == (line, end)), tokens[-1].end)
     word = str(found.get("highlight") or "the end")[:40]
-    return OhdsiSqlError(
-        "syntax", *line_column(sql, at), f"'{word}' can't stand here", "Check the clause before it"
-    )
+    return OhdsiSqlError("syntax", *line_column(sql, at), f"'{word}' can't stand here", "Check the clause before it")
 
 
 def _offset(node: exp.Expr, default: int) -> int:

@@ -42,9 +42,7 @@ ADD = {
 
 _YEAR = "EXTRACT(YEAR FROM {0})"
 _SUNDAY = "DATE '1899-12-31'"
-_PG_EPOCH = (
-    "EXTRACT(EPOCH FROM DATE_TRUNC('%s', CAST({1} AS TIMESTAMP)) - DATE_TRUNC('%s', CAST({0} AS TIMESTAMP)))"
-)
+_PG_EPOCH = "EXTRACT(EPOCH FROM DATE_TRUNC('%s', CAST({1} AS TIMESTAMP)) - DATE_TRUNC('%s', CAST({0} AS TIMESTAMP)))"
 
 
 def _pg_years(per_year: int, part: str) -> str:
@@ -96,10 +94,7 @@ PART = {
     "weekday": ("(EXTRACT(DOW FROM {0}) + 1)", "(CAST(EXTRACT(DOW FROM {0}) AS INTEGER) + 1)"),
 }
 
-TRUNC = {
-    unit: (f"DATE_TRUNC('{unit}', {{0}})",) * 2
-    for unit in ("year", "quarter", "month", "day", "hour", "minute")
-}
+TRUNC = {unit: (f"DATE_TRUNC('{unit}', {{0}})",) * 2 for unit in ("year", "quarter", "month", "day", "hour", "minute")}
 
 TABLES: dict[str, dict[str, tuple[str, str]]] = {
     "DATEDIFF": DIFF,

@@ -98,9 +98,7 @@ def test_what_duckdb_refuses_has_its_statement_and_no_value(cdm: Any, sql: str, 
 
 
 def test_run_gives_a_table_and_a_frame_on_a_read_only_cdm(cdm: Any) -> None:
-    result = run(
-        "SELECT person_id, @n AS n INTO #x FROM @cdm_database_schema.person; SELECT * FROM #x", cdm, {"n": 7}
-    )
+    result = run("SELECT person_id, @n AS n INTO #x FROM @cdm_database_schema.person; SELECT * FROM #x", cdm, {"n": 7})
     assert result.columns == ("person_id", "n")
     assert result.rows == [(1, 7)]
     assert result.frame().to_dict("records") == [{"person_id": 1, "n": 7}]
