@@ -7,6 +7,7 @@ references, versions and inserts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from masterkey_fhir.bundle.model import Door, Entry, Outcome, RefusedError
@@ -22,6 +23,7 @@ from masterkey_fhir.store.draft import Draft, draft
 from masterkey_fhir.store.read import Reader
 from masterkey_fhir.store.text import with_id
 
+AT_ONCE = 100  # entries of a batch per commit
 Link = Callable[[str, str], str | None]
 
 
@@ -45,17 +47,59 @@ def batch(door: Door, body: bytes) -> list[Outcome]:
 
 
 def batch_of(door: Door, entries: Sequence[Entry]) -> list[Outcome]:
-    return [_alone(door, entry) for entry in entries]
+    """Outcomes in the order of the entries. `AT_ONCE` of them share a commit, so that other writers get in."""
+    written: list[Written] = []
+    outcomes: list[Outcome] = []
+    for start in range(0, len(entries), AT_ONCE):
+        outcomes += _share(door, entries[start : start + AT_ONCE], written)
+    _tell(door, written)
+    return outcomes
 
 
-def _alone(door: Door, entry: Entry) -> Outcome:
+def _share(door: Door, entries: Sequence[Entry], written: list[Written]) -> list[Outcome]:
+    """Some entries of a batch in one transaction: one that is refused has written nothing yet."""
+    refused = [_refusal(door, e) for e in entries]
+    if all(e.method == "GET" for e, r in zip(entries, refused, strict=True) if r is None):
+        return [r or _answer(partial(_get, door, e)) for e, r in zip(entries, refused, strict=True)]
+    mine: list[Written] = []
+    try:
+        with door.repository.writing(agent=door.agent, request=door.request, wait=door.wait) as writer:
+            outcomes = [r or _alone(door, writer, e, mine) for e, r in zip(entries, refused, strict=True)]
+    except StoreError as error:
+        return [r or _said(RefusedError(*error.issues)) for r in refused]
+    written += mine
+    return outcomes
+
+
+def _refusal(door: Door, entry: Entry) -> Outcome | None:
+    """What speaks against an entry before the database is asked."""
     try:
         if any(i.is_error for i in entry.issues):
             raise RefusedError(*entry.issues)
-        return _transaction(door, [entry])[0]
-    except (RefusedError, StoreError) as error:
-        refused = error if isinstance(error, RefusedError) else RefusedError(*error.issues)
-        return Outcome(f"{refused.status} {_REASON.get(refused.status, 'Error')}", issues=list(refused.issues))
+        _prepare(door, [entry])
+    except RefusedError as error:
+        return _said(error)
+    return None
+
+
+def _alone(door: Door, writer: Writer, entry: Entry, written: list[Written]) -> Outcome:
+    def run() -> Outcome:
+        plan = Plan(door, [entry], writer)
+        plan.check()
+        return _run(door, plan, writer, written)[0]
+
+    return _answer(run)
+
+
+def _answer(run: Callable[[], Outcome]) -> Outcome:
+    try:
+        return run()
+    except RefusedError as error:
+        return _said(error)
+
+
+def _said(error: RefusedError) -> Outcome:
+    return Outcome(f"{error.status} {_REASON.get(error.status, 'Error')}", issues=list(error.issues))
 
 
 _REASON = {
@@ -84,9 +128,13 @@ def _transaction(door: Door, entries: Sequence[Entry]) -> list[Outcome]:
             plan = Plan(door, entries, writer)
             plan.check()
             outcomes = _run(door, plan, writer, written)
+    _tell(door, written)
+    return outcomes
+
+
+def _tell(door: Door, written: Sequence[Written]) -> None:
     if written and door.after_commit:
         door.after_commit(door.site, written)
-    return outcomes
 
 
 # --- before the write transaction -----------------------------------------------------------------------

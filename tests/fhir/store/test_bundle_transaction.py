@@ -384,6 +384,24 @@ def test_r10_a_batch_answers_each_entry(door: Door) -> None:
     assert answer["entry"][3]["resource"]["total"] == 1
 
 
+def test_a_batch_of_reads_does_not_wait_for_a_writer(door: Door) -> None:
+    door.wait = 0.05
+    transaction(door, bundle(act("PUT", "Patient/p", patient(id="p"))))
+    with door.repository.writing():
+        _, out = exchange(door, bundle(act("GET", "Patient/p"), act("GET", "Patient/q"), kind="batch"))
+        assert [o.code for o in out] == [200, 404]
+        _, out = exchange(door, bundle(post(patient()), act("POST", "Patient", {"x": 1}), kind="batch"))
+        assert [o.code for o in out] == [503, 400]
+
+
+def test_a_large_batch_is_told_once(door: Door) -> None:
+    told: list[int] = []
+    door.after_commit = lambda site, written: told.append(len(written))
+    entries = [post(patient(str(n)), ifNoneExist=f"identifier=urn:s|{n}") for n in range(120)]
+    _, out = exchange(door, bundle(*entries, post(patient("7"), ifNoneExist="identifier=urn:s|7"), kind="batch"))
+    assert [o.code for o in out] == [201] * 120 + [200] and told == [120]
+
+
 @pytest.mark.shared
 def test_synthea_arrives_whole(door: Door, shared: Path) -> None:
     """Two batches and the two smallest patients: exact counts, no reference left that is not resolved."""
