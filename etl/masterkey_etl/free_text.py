@@ -22,6 +22,7 @@ _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _CACHED = 100_000
 # five digits in a row; three numbers joined by signs (dates); two joined by a hyphen with five digits in all
 # (telephones); a Japanese or Thai style date
+_QUOTED = re.compile(r"'([^']*)'")
 _NUMBERS = re.compile(
     r"[0-9]{5,}|[0-9]+(?:[-/.:][0-9]+){2,}|[0-9]{3,}-[0-9]{2,}|[0-9]{2,}-[0-9]{3,}"
     r"|[0-9]+\s*年\s*[0-9]+\s*月(?:\s*[0-9]+\s*日)?|[0-9]+\s*月\s*[0-9]+\s*日"
@@ -183,8 +184,7 @@ def _is_label(column: str) -> bool:
 def _literals(node: Any) -> Iterator[str]:
     """Every text that a map writes itself."""
     if isinstance(node, yaml.ScalarNode):
-        if not node.value.startswith("= "):
-            yield node.value
+        yield from _QUOTED.findall(node.value) if node.value.startswith("= ") else (node.value,)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _literals(item)

@@ -54,6 +54,12 @@ class _Drop:
 
 DROP: Any = _Drop()
 _REMEMBERED = 20_000
+_QUANTITIES = ("Quantity", "Age", "Duration", "Count", "Distance")
+# http://hl7.org/fhir/R4/references.html#literal: relative, absolute, contained, or of a bundle
+_TARGET = re.compile(
+    r"[A-Za-z]+/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?|#[A-Za-z0-9.-]{0,64}"
+    r"|urn:(?:uuid|oid):[0-9A-Fa-f.-]+|https?://[^\s?]+"
+)
 
 
 @dataclass(frozen=True)
@@ -241,6 +247,8 @@ class _Compiler:
             return self.extension(person)
         if name == "CodeableConcept":
             return _remembered(self.members(name, person))
+        if name in _QUANTITIES:
+            return self.quantity(name, person)
         return self.coding(person) if name == "Coding" else self.members(name, person)
 
     # -- objects
@@ -388,6 +396,18 @@ class _Compiler:
 
         return run
 
+    def quantity(self, name: str, person: bool) -> Handler:
+        """A unit that is the code itself is no free text."""
+        plain = self.members(name, person)
+        usual = frozenset(("value", "unit", "system", "code", "comparator"))
+
+        def run(value: Any, found: Found) -> Any:
+            if isinstance(value, dict) and value.get("unit", 0) == value.get("code", 1) and usual.issuperset(value):
+                return value
+            return plain(value, found)
+
+        return run
+
     def extension(self, person: bool) -> Handler:
         """Of a person only listed extensions stay; elsewhere the type of the value decides."""
         plain, listed = self.members("Extension", person), self.listed_extension
@@ -407,22 +427,22 @@ class _Compiler:
     def reference(self, person: bool) -> Handler:
         """The target stays, its display is a name and goes. A conditional reference by identifier is hashed."""
         plain = self.members("Reference", person)
-        shown = frozenset(("reference",))
+        is_target = _TARGET.fullmatch
 
         def run(value: Any, found: Found) -> Any:
             if not isinstance(value, dict):
                 return value
-            target = value.get("reference", "")
-            if len(value) == 1 and target and "?" not in target and not target.startswith("data:"):
+            target = value.get("reference")
+            if len(value) == 1 and isinstance(target, str) and is_target(target):
                 return value
-            kept = {k: v for k, v in value.items() if k != "display"}
-            if len(kept) < len(value):
+            kept = {k: v for k, v in value.items() if k not in ("display", "reference")}
+            if "display" in value:
                 found.append(("etl.identity-removed", "Reference.display"))
-            if isinstance(target, str) and "?" in target:
-                kept["reference"] = self.conditional(target, found)
-            if set(kept) <= shown:
-                return kept if kept and kept.get("reference") else DROP
-            return plain(kept, found)
+            seen = plain(kept, found) if kept else {}
+            out = {} if seen is DROP else dict(seen)
+            if isinstance(target, str) and (shown := target if is_target(target) else self.conditional(target, found)):
+                out = {"reference": shown, **out}
+            return out or DROP
 
         return run
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.keys import Key, SiteKeys
 from masterkey_etl.ledger import IndependentCount, Ledger, LedgerRow
@@ -41,7 +42,21 @@ columns:
   - {id: drug, header: drug, type: text}
   - {id: started, header: started, type: date, formats: ["%Y/%m/%d"]}
 """
-COLUMNS = ("pid", "sex", "sex_label", "age", "weight", "seen", "died", "smoker", "tumour", "note", "line", "drug", "started")
+COLUMNS = (
+    "pid",
+    "sex",
+    "sex_label",
+    "age",
+    "weight",
+    "seen",
+    "died",
+    "smoker",
+    "tumour",
+    "note",
+    "line",
+    "drug",
+    "started",
+)
 GROUP = ("line", "drug", "started")
 HEAD = "subject_id,subject_label,predicate_id,object_id,object_system,object_label,status\n"
 TOPICS = {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+
 from masterkey_etl.record import Record
 from masterkey_fhir.fhirpath import FhirPathError
 from masterkey_fhir.fhirpath import compile as fhirpath
@@ -172,7 +173,9 @@ def _bools(bools: Any, strings: Any, ints: Any) -> Any:
     return st.one_of(
         st.tuples(strings, compare, strings).map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
         st.tuples(ints, compare, ints).map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
-        st.tuples(bools, st.sampled_from(["and", "or", "xor", "implies"]), bools).map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
+        st.tuples(bools, st.sampled_from(["and", "or", "xor", "implies"]), bools).map(
+            lambda p: f"({p[0]} {p[1]} {p[2]})"
+        ),
         bools.map(lambda b: f"{b}.not()"),
         st.one_of(strings, ints).map(lambda x: f"{x}.exists()"),
         st.one_of(strings, ints).map(lambda x: f"{x}.empty()"),
@@ -184,7 +187,9 @@ def _bools(bools: Any, strings: Any, ints: Any) -> Any:
     )
 
 
-STRINGS = st.deferred(lambda: st.one_of(st.sampled_from(["note", "tumour", "'ab'", "'B;c'"]), _strings(INTS, BOOLS, STRINGS)))
+STRINGS = st.deferred(
+    lambda: st.one_of(st.sampled_from(["note", "tumour", "'ab'", "'B;c'"]), _strings(INTS, BOOLS, STRINGS))
+)
 INTS = st.deferred(lambda: st.one_of(st.sampled_from(["age", "0", "7", "(-2)"]), _ints(INTS, STRINGS)))
 BOOLS = st.deferred(lambda: st.one_of(st.sampled_from(["smoker", "true", "false"]), _bools(BOOLS, STRINGS, INTS)))
 NUMBERS = st.one_of(

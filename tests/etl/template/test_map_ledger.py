@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from masterkey_etl.record import Record
 
 Make = Callable[..., Record]
@@ -89,7 +90,9 @@ def test_without_else_the_value_is_reported_and_an_empty_condition_too(workshop:
 
 
 def test_a_value_another_block_uses_is_mapped_whatever_else_says(workshop: Any, make_record: Make) -> None:
-    text = FULL + """
+    text = (
+        FULL
+        + """
   second:
     resourceType: Observation
     id: = id(pid)
@@ -97,6 +100,7 @@ def test_a_value_another_block_uses_is_mapped_whatever_else_says(workshop: Any, 
     code: {text: note}
     valueString: = note
 """
+    )
     assert workshop.map(text, make_record(tumour="-", note="n")).status("note") == {"mapped": 1}
 
 
@@ -130,7 +134,11 @@ def test_set_aside_columns_have_their_reason(workshop: Any, make_record: Make) -
     assert (out.status("note"), out.reasons("note")) == ({"set_aside": 1}, ["free text"])
 
 
-LEAVES = [line for line in FULL.splitlines() if "= " in line and " id:" not in line and "reference" not in line and "$" not in line]
+LEAVES = [
+    line
+    for line in FULL.splitlines()
+    if "= " in line and " id:" not in line and "reference" not in line and "$" not in line
+]
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda v: v.strip())
@@ -143,7 +151,18 @@ def test_a_deleted_leaf_is_a_silent_loss_that_names_its_column(workshop: Any, ma
     named = {i.facts["column"] for i in less.static_issues}
     gone = {whole.model.columns[p].id for p in whole.used - less.used}
     assert named == gone
-    full = make_record((("1", "d", "2020/1/1"),), sex="1", sex_label="男", age="1", weight="1.5", seen="2020/1/1", died="2021/1/1", smoker="1", tumour="A", note="n")
+    full = make_record(
+        (("1", "d", "2020/1/1"),),
+        sex="1",
+        sex_label="男",
+        age="1",
+        weight="1.5",
+        seen="2020/1/1",
+        died="2021/1/1",
+        smoker="1",
+        tumour="A",
+        note="n",
+    )
     lost = {i.facts["column"]: i.facts["lost"] for i in workshop.run(less, full, full).closing}
     assert lost == dict.fromkeys(gone, 2)
     elsewhere = ("= line}", "= drug}", "= tumour.")  # those columns are in an id or a condition too
@@ -155,7 +174,9 @@ CELL = st.sampled_from(["", "", "1", "2", "A", "-", "x", "2020/1/1", "2020/2/30"
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    cells=st.fixed_dictionaries({c: CELL for c in ("sex", "sex_label", "age", "weight", "seen", "died", "smoker", "tumour", "note")}),
+    cells=st.fixed_dictionaries(
+        dict.fromkeys(("sex", "sex_label", "age", "weight", "seen", "died", "smoker", "tumour", "note"), CELL)
+    ),
     lines=st.lists(st.tuples(CELL, CELL, CELL).filter(any), max_size=4, unique=True),
 )
 def test_every_value_ends_in_the_ledger_once(

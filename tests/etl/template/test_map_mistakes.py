@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from masterkey_etl.template import MapError, load_map
 
 PATIENT = """
@@ -131,7 +132,9 @@ def test_a_file_that_is_no_map(workshop: Any, text: str, rule: str, word: str) -
 
 
 def test_a_reference_into_another_each_is_refused(workshop: Any) -> None:
-    text = PATIENT + """
+    text = (
+        PATIENT
+        + """
   one:
     $each: lines
     resourceType: Procedure
@@ -146,13 +149,16 @@ def test_a_reference_into_another_each_is_refused(workshop: Any) -> None:
     code: {text: = item}
     partOf: [= reference(one)]
 """
+    )
     with pytest.raises(MapError) as raised:
         workshop.compile(text)
     assert [i.rule for i in raised.value.issues] == ["etl.map-reference"]
 
 
 def test_several_resources_need_a_list(workshop: Any) -> None:
-    text = PATIENT + """
+    text = (
+        PATIENT
+        + """
   one:
     $each: lines
     resourceType: Procedure
@@ -166,6 +172,7 @@ def test_several_resources_need_a_list(workshop: Any) -> None:
     asserter: = reference(patient)
     stage: [{assessment: [= reference(one)]}]
 """
+    )
     with pytest.raises(MapError) as raised:
         workshop.compile(text)
     assert {i.rule for i in raised.value.issues} == {"etl.map-reference"}

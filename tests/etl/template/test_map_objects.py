@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from masterkey_etl.keyed import keyed
 from masterkey_etl.record import Record
 
@@ -43,7 +44,9 @@ def test_members_keep_the_order_of_the_map(workshop: Any, make_record: Make) -> 
 
 
 def test_a_block_whose_values_are_all_empty_is_not_emitted(workshop: Any, make_record: Make) -> None:
-    text = PATIENT + """
+    text = (
+        PATIENT
+        + """
   weight:
     resourceType: Observation
     id: = id(pid)
@@ -52,9 +55,15 @@ def test_a_block_whose_values_are_all_empty_is_not_emitted(workshop: Any, make_r
     subject: = reference(patient)
     valueQuantity: = weight.quantity('kg', 'kg')
 """
+    )
     assert workshop.map(text, make_record(sex="1")).of("weight") == []
     (found,) = workshop.map(text, make_record(weight="61.0")).of("weight")
-    assert found["valueQuantity"] == {"value": Decimal("61.0"), "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg"}
+    assert found["valueQuantity"] == {
+        "value": Decimal("61.0"),
+        "unit": "kg",
+        "system": "http://unitsofmeasure.org",
+        "code": "kg",
+    }
     assert str(found["valueQuantity"]["value"]) == "61.0"  # digits kept
 
 
@@ -276,7 +285,9 @@ def test_ids_differ_by_site_block_and_part_and_stay(workshop: Any, make_record: 
 # -- pruning, whatever the record holds
 
 CELL = st.sampled_from(["", "", "1", "2", "A", "x;y", ";", " ", "0", "true", "2020", "2020/2/30", "-", "ﾃｽﾄ"])
-EVERYTHING = PATIENT + """
+EVERYTHING = (
+    PATIENT
+    + """
   all:
     $when: = note.exists() or sex != '0'
     resourceType: Observation
@@ -298,10 +309,14 @@ EVERYTHING = PATIENT + """
         $else: not a smoker
         code: {text: b}
 """
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cells=st.fixed_dictionaries({c: CELL for c in ("sex", "age", "weight", "died", "smoker", "tumour", "note")}), lines=st.lists(st.tuples(CELL, CELL, CELL).filter(any), max_size=3))
+@given(
+    cells=st.fixed_dictionaries(dict.fromkeys(("sex", "age", "weight", "died", "smoker", "tumour", "note"), CELL)),
+    lines=st.lists(st.tuples(CELL, CELL, CELL).filter(any), max_size=3),
+)
 def test_nothing_empty_is_ever_emitted_and_the_ledger_balances(
     workshop: Any, make_record: Make, cells: dict[str, str], lines: list[tuple[str, str, str]]
 ) -> None:
@@ -311,7 +326,9 @@ def test_nothing_empty_is_ever_emitted_and_the_ledger_balances(
         json.dumps(resource, default=str)
         assert _empties(resource) == []
     used_or_told = {"etl.silent-loss"}
-    assert {i.rule for i in out.closing} <= used_or_told and not any(i.rule == "etl.ledger-overdrawn" for i in out.closing)
+    assert {i.rule for i in out.closing} <= used_or_told and not any(
+        i.rule == "etl.ledger-overdrawn" for i in out.closing
+    )
 
 
 _compiled: dict[int, Any] = {}
