@@ -47,7 +47,7 @@ def _known_unit(call: exp.Anonymous, name: str) -> None:
 
 def _nearest(name: str) -> str:
     close = get_close_matches(name, [*FUNCTIONS, *UNIT_NAMES], 3, 0.6)
-    return f"Nearest: {', '.join(close)}" if close else "The functions are listed in docs/sql.md"
+    return f"Nearest: {', '.join(close)}" if close else "The functions are listed in masterkey_omop/ohdsi_sql/README.md"
 
 
 def _range(least: int, most: int) -> str:

@@ -55,6 +55,8 @@ def _swap(old: exp.Expr, new: exp.Expr) -> None:
 
 def date_literals(tree: exp.Expr, _: str) -> exp.Expr:
     """'YYYYMMDD' beside a date (compared, in a list, as another branch of a choice) -> a date."""
+    if not any(node.is_string and iso_date(node.name) for node in tree.find_all(exp.Literal)):
+        return tree
     for node in reversed(list(tree.walk())):  # inner choices first: their kind decides the outer one
         peers = _peers(node)
         if {kind(p) for p in peers} & {"date", "timestamp"}:

@@ -26,23 +26,24 @@ from masterkey_omop.ohdsi_sql.types import converts, types
 
 Pass = Callable[[exp.Expr, str], exp.Expr]
 
-PASSES: tuple[Pass, ...] = (
-    refuse_constructs,
-    strip_hints,
-    temp_names,
-    into,
-    top_of_branch,
-    apply,
-    known_functions,
-    text_arguments,
-    plain_values,
-    converts,
-    date_arguments,
-    date_literals,
-    text_plus,
-    like,
-    types,
-    casts,
+# Each pass with the nodes that wake it, as they stand before the first pass; () = always.
+PASSES: tuple[tuple[Pass, tuple[type[exp.Expr], ...]], ...] = (
+    (refuse_constructs, ()),
+    (strip_hints, ()),
+    (temp_names, ()),
+    (into, (exp.Into,)),
+    (top_of_branch, (exp.SetOperation,)),
+    (apply, (exp.Lateral,)),
+    (known_functions, (exp.Anonymous, exp.TryCast)),
+    (text_arguments, (exp.Anonymous,)),
+    (plain_values, (exp.National, exp.CurrentTimestamp, exp.Anonymous)),
+    (converts, (exp.Convert,)),
+    (date_arguments, (exp.Anonymous,)),
+    (date_literals, (exp.Literal,)),
+    (text_plus, (exp.Add,)),
+    (like, (exp.Like,)),
+    (types, (exp.DataType, exp.Anonymous)),
+    (casts, (exp.Cast, exp.Convert, exp.Anonymous)),
 )
 
 
@@ -52,6 +53,8 @@ def rewrite(tree: exp.Expr, target: str) -> exp.Expr | None:
     said = statement(tree)
     if said is None:
         return None
-    for step in PASSES:
-        said = step(said, target)
+    present = {type(node) for node in said.walk()}
+    for step, wakes in PASSES:
+        if not wakes or any(issubclass(kind, wakes) for kind in present):
+            said = step(said, target)
     return said

@@ -12,8 +12,8 @@ from masterkey_omop.ohdsi_sql.refused import RefusedError
 
 def refuse_constructs(tree: exp.Expr, _: str) -> exp.Expr:
     for node in tree.walk():
-        if text := next((text for kind_, text in _NO.items() if isinstance(node, kind_)), None):
-            raise RefusedError(node, *text)
+        if type(node) in _NO:
+            raise RefusedError(node, *_NO[type(node)])
         if isinstance(node, exp.LimitOptions):
             _refuse_top(node)
     return tree
@@ -42,12 +42,10 @@ _NO: dict[type[exp.Expr], tuple[str, str]] = {
 
 
 def strip_hints(tree: exp.Expr, _: str) -> exp.Expr:
-    for node in list(tree.walk()):
+    for node in list(tree.find_all(exp.Table, exp.Query, exp.Join)):
         for key in ("options", "hints", "hint"):
             if node.args.get(key) is not None:
                 node.set(key, None)
-        if isinstance(node, exp.Join) and node.args.get("hint"):
-            node.set("hint", None)
     return tree
 
 

@@ -24,20 +24,23 @@ def text_arguments(tree: exp.Expr, _: str) -> exp.Expr:
 
 def plain_values(tree: exp.Expr, _: str) -> exp.Expr:
     """N'text' is text; CURRENT_TIMESTAMP has no zone; SUBSTRING from a known positive start needs no case."""
-    return tree.transform(_plain_value)
+    for node in list(tree.find_all(exp.National, exp.CurrentTimestamp, exp.Anonymous)):
+        plain = _plain_value(node)
+        if plain is not None:
+            node.replace(plain)
+    return tree
 
 
-def _plain_value(node: exp.Expr) -> exp.Expr:
+def _plain_value(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, exp.National):
         return exp.Literal.string(node.name)
     if isinstance(node, exp.CurrentTimestamp):
-        return (
-            exp.Cast(this=node, to=exp.DataType.build("TIMESTAMP")) if not isinstance(node.parent, exp.Cast) else node
-        )
-    if isinstance(node, exp.Anonymous) and node.name.upper() == "SUBSTRING" and len(node.expressions) == 3:
-        start = node.expressions[1]
-        return spell("SUBSTRING", *node.expressions) if start.is_int and start.is_number and start.to_py() > 0 else node
-    return node
+        return exp.Cast(this=node.copy(), to=exp.DataType.build("TIMESTAMP"))
+    if node.name.upper() != "SUBSTRING":
+        return None
+    start = node.expressions[1]
+    positive = start.is_int and start.is_number and start.to_py() > 0
+    return spell("SUBSTRING", *(e.copy() for e in node.expressions)) if positive else None
 
 
 def text_plus(tree: exp.Expr, _: str) -> exp.Expr:
@@ -47,6 +50,10 @@ def text_plus(tree: exp.Expr, _: str) -> exp.Expr:
         kinds = {kind(left), kind(right)}
         if "text" not in kinds:
             continue
+        if kinds & {"date", "timestamp"}:
+            raise RefusedError(
+                plus, "+ between a text and a date", "Write CONVERT(VARCHAR(10), date, 120) for the date"
+            )
         if kinds & {"int", "float"}:
             _text_and_number(plus)
         elif "" in kinds and any(_looks_numeric(side) for side in (left, right)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 
 from sqlglot import exp
 
@@ -30,12 +29,12 @@ _POSTGRES_PARTS = {"%Y": "YYYY", "%m": "MM", "%d": "DD", "%H": "HH24", "%M": "MI
 
 def converts(tree: exp.Expr, target: str) -> exp.Expr:
     """CONVERT(type, x) -> CAST; CONVERT with a style -> a formatted text or a parsed date."""
-    return tree.transform(partial(_convert, target=target))
+    for node in list(tree.find_all(exp.Convert)):
+        node.replace(_convert(node, target))
+    return tree
 
 
-def _convert(node: exp.Expr, target: str) -> exp.Expr:
-    if not isinstance(node, exp.Convert):
-        return node
+def _convert(node: exp.Convert, target: str) -> exp.Expr:
     style = node.args.get("style")
     if style is None:
         cast = exp.TryCast if node.args.get("safe") else exp.Cast

@@ -127,3 +127,12 @@ def test_a_long_text_is_translated_in_a_breath() -> None:
     translate(sql)
     assert len(sql) > 14_000
     assert time.process_time() - started < 3
+
+
+def test_the_page_lists_every_function_and_what_is_refused() -> None:
+    from masterkey_omop import ohdsi_sql
+    from masterkey_omop.ohdsi_sql.functions import FUNCTIONS, REFUSED
+    from masterkey_omop.ohdsi_sql.units import UNIT_NAMES
+
+    page = Path(ohdsi_sql.__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert [name for name in (*FUNCTIONS, *REFUSED, *UNIT_NAMES) if f"`{name}`" not in page] == []
