@@ -15,12 +15,13 @@ import io
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from masterkey_etl.files import WorkspaceError, read_issue, replacing, sync_folder, write_issue
+from masterkey_etl.files import TEMPORARY, WorkspaceError, read_issue, replacing, sync_folder, write_issue
 from masterkey_etl.keys import Key, SiteKeys
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import Place, issue
@@ -76,13 +77,26 @@ def receive(
     try:
         with source.open("rb") as stream:
             before = os.fstat(stream.fileno())
-            delivery = keep(workspace, keys, stream, place.file, latest_sha256, progress)
+            watch = _size_watch(before, place, progress)
+            delivery = keep(workspace, keys, stream, place.file, latest_sha256, watch)
             after = os.fstat(stream.fileno())
     except OSError as error:
         raise WorkspaceError(read_issue(error, source, place)) from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise WorkspaceError(issue("etl.file-changing", place))
     return delivery
+
+
+def _size_watch(before: os.stat_result, place: Place, progress: Callable[[int], None] | None) -> Callable[[int], None]:
+    """Progress that ends the reading of a file which grows meanwhile."""
+
+    def watch(size: int) -> None:
+        if stat.S_ISREG(before.st_mode) and size > before.st_size:
+            raise WorkspaceError(issue("etl.file-changing", place))
+        if progress is not None:
+            progress(size)
+
+    return watch
 
 
 def keep(
@@ -96,7 +110,7 @@ def keep(
     """Like `receive`, from an open stream (a request body)."""
     folder = workspace.root / "kept" / keys.site
     _make_folder(folder)
-    staged = folder / f"incoming-{secrets.token_hex(8)}.mk"
+    staged = folder / f"incoming-{secrets.token_hex(8)}{TEMPORARY}"
     digest, size = hashlib.sha256(), 0
     try:
         with replacing(staged) as out, _Sealed(out, keys.current("kept")) as sealed:

@@ -241,6 +241,7 @@ def _plain(node: Any, at: _Loc, lines: dict[_Loc, int], duplicates: list[Issue],
             place = Place(file=file, row=key.start_mark.line + 1)
             duplicates.append(issue("etl.yaml", place, problem=f"{key.value} is written twice"))
         out[key.value] = _plain(value, (*at, key.value), lines, duplicates, file)
+        lines[(*at, key.value)] = key.start_mark.line + 1
     return out
 
 

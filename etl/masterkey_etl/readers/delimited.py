@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -99,7 +100,8 @@ class Reading:
 
     def _find_header(self) -> tuple[HeaderMatch, int, list[Row]]:
         """The header, its index among the first rows, and the rows looked at."""
-        first = list(islice(self._rows(), limits.HEADER_ROWS))
+        with closing(self._rows()) as rows:
+            first = list(islice(rows, limits.HEADER_ROWS))
         matches = [self.model.match(row.fields, self.notes.at(row.number)) for row in first]
         found = next((i for i, m in enumerate(matches) if m.plausible), 0)
         if not first:
@@ -135,8 +137,8 @@ class Reading:
 
     def _body(self) -> Iterator[Chunk | Row]:
         """The rows below the header."""
-        rows = self._below_header()
-        yield from rows.chunks()
+        with closing(self._below_header()) as rows:
+            yield from rows.chunks()
         if rows.blank:
             self.notes.tell("etl.blank-lines", rows=rows.blank)
 
@@ -147,7 +149,8 @@ class Reading:
         places = self._key_places()
         if len(places) < len(self.model.key):
             return {}
-        return scattered(self._below_header().picked(places), self._source.scratch)
+        with closing(self._below_header()) as rows:
+            return scattered(rows.picked(places), self._source.scratch)
 
     def _below_header(self) -> Rows:
         rows = self._rows()
@@ -160,8 +163,9 @@ class Reading:
 
     def _refuse_all(self, reason: str) -> None:
         width = self.header.width
-        for row in self._below_header():
-            self.ledger.refused_rows(reason, 1, max(0, len(row.fields) - width))
+        with closing(self._below_header()) as rows:
+            for row in rows:
+                self.ledger.refused_rows(reason, 1, max(0, len(row.fields) - width))
 
     def _shifted(self, first: Chunk | Row) -> bool:
         """Tell a header that stands one column beside its values."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -54,8 +55,8 @@ def recognise(source: Readable, overlay: Path | None = None, place: Place | None
     fits = recognitions(source, overlay)
     if not fits or fits[0].score < ENOUGH:
         known = ", ".join(m.id for m in known_models(overlay))
-        best = fits[0].evidence if fits else "no column of any source model"
-        raise UnknownFormatError(issue("etl.format-unknown", place, evidence=best, known=known))
+        nearest = fits[0].evidence if fits else f"no column of any of {known}"
+        raise UnknownFormatError(issue("etl.format-unknown", place, nearest=nearest))
     if len(fits) > 1 and fits[0].score == fits[1].score:
         one, other = fits[0].model, fits[1].model
         raise UnknownFormatError(issue("etl.format-ambiguous", place, one=one, other=other))
@@ -92,5 +93,5 @@ def _found(model: SourceModel, names: set[str]) -> int:
 
 
 def _first_rows(source: Readable, encoding: str, delimiter: str) -> list[list[str]]:
-    with source.open() as stream:
-        return [row.fields for row in islice(Rows(stream, encoding, delimiter), limits.HEADER_ROWS)]
+    with closing(Rows(source.open(), encoding, delimiter)) as rows:
+        return [row.fields for row in islice(rows, limits.HEADER_ROWS)]

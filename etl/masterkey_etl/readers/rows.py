@@ -53,6 +53,10 @@ class Rows(Iterator[Row]):
         self._ready: Iterator[list[str]] = iter(())
         self._reader = self._new_reader()
 
+    def close(self) -> None:
+        """Close the stream."""
+        self.lines.close()
+
     def __next__(self) -> Row:
         while True:
             fields = next(self._ready, None)

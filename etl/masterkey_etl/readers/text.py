@@ -78,6 +78,9 @@ class Lines(Iterator[str]):
         self.taken: list[str] = []
         self.suspect = self.cut = False
 
+    def close(self) -> None:
+        self._text.close()
+
     @property
     def waiting(self) -> bool:
         """Lines were handed back and are not yet taken."""

@@ -82,7 +82,7 @@ class WholeRows:
         if row.broken:
             self.notes.tell("etl.stray-quote", row.number)
         if not self._has_key(row.fields):
-            return self._refuse(row, "etl.key-missing", "the row has no key")
+            return self._refuse(row, "etl.record-key-missing", "the row has no key")
         self._refused_values(row)
         return True
 

@@ -112,6 +112,12 @@ def read_text(tiny: SourceModel) -> Callable[..., Read]:
     return reader
 
 
+@pytest.fixture(scope="session")
+def run_bytes() -> Callable[..., Read]:
+    """(bytes, model, scratch folder) -> what was read, balanced."""
+    return run
+
+
 @pytest.fixture
 def read_bytes(tiny: SourceModel) -> Callable[[bytes], Read]:
     return lambda data: run(data, tiny)

@@ -90,7 +90,7 @@ def test_a_nul_refuses_the_value_only(read_text, good):
 
 def test_a_nul_in_the_key_refuses_the_row(read_text, good):
     got = read_text(good("a\0b"), good("c"))
-    assert "etl.key-missing" in got.rules
+    assert "etl.record-key-missing" in got.rules
     assert len(got.records) == 1
 
 
@@ -204,7 +204,7 @@ def test_blank_lines_are_passed_over_and_counted_as_spreadsheet_rows(read_text, 
 
 def test_a_row_without_its_key(read_text, good):
     got = read_text(good("NA"), good("b"))
-    assert got.only("etl.key-missing").place.row == 2
+    assert got.only("etl.record-key-missing").place.row == 2
     assert got.cells("pid", "rejected") == 1
     assert len(got.records) == 1
 
