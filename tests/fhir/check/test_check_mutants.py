@@ -167,6 +167,7 @@ MUTANTS: list[tuple[str, dict[str, Any], str, str]] = [
     ("patient", {"name[0].first": "x"}, "fhir.unknown-element", "Patient.name[0].first"),
     ("patient", {"name[0].12345": "x"}, "fhir.unknown-element", "Patient.name[0]"),
     ("patient", {"extension[0]._url": {"id": "u"}}, "fhir.unknown-element", "Patient.extension[0]"),
+    ("patient", {"name[0]._id": {"extension": NULL_FLAVOUR}}, "fhir.unknown-element", "Patient.name[0]"),
     ("patient", {"text._div": {"id": "u"}}, "fhir.unknown-element", "Patient.text"),
     (
         "observation",
