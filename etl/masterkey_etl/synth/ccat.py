@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.synth.cohort import CUT, Line, Patient, Variant
+from masterkey_etl.synth.tables import Entity
 
 CASE, REPORT = "ccat_case/2020_04", "ccat_report/2020_04"
 ONCOTREE = "2020_04_01"
@@ -89,6 +90,7 @@ class Case(Writer):
 
     def __init__(self) -> None:
         super().__init__(CASE)
+        self._starts: dict[str, Row] = {}
 
     def rows(self, patient: Patient) -> list[Row]:
         """One row per before-line x after-line x metastatic site x relative, as the exporter joins them."""
@@ -113,84 +115,60 @@ class Case(Writer):
         return [(at[column], text) for column, text in facts.items()]
 
     def _base(self, p: Patient) -> Row:
-        row = self.layout.blank.copy()
-        self._who(row, p)
+        """What every row of the patient says."""
+        row = self._start(p.entity).copy()
         self._background(row, p)
-        self._specimen(row, p)
         self._panel(row, p)
         self._outcome(row, p)
         return row
 
-    def _who(self, row: Row, p: Patient) -> None:
-        e = p.entity
+    def _start(self, e: Entity) -> Row:
+        """What every patient with this tumour says."""
+        row = self._starts.get(e.code)
+        if row is None:
+            row = self._starts[e.code] = self.layout.blank.copy()
+            self.facts(row, {"oncotree_version": ONCOTREE, "diagnosis_text": e.histology})
+            self.facts(row, {"specimen_site_other": e.site_other or "NA"})
+            self.pairs(row, _CONSTANT | _tumour(e))
+        return row
+
+    def _background(self, row: Row, p: Patient) -> None:
         self.facts(
             row,
             {
                 "hash_id": p.key,
                 "age": str(p.age),
-                "oncotree_version": ONCOTREE,
                 "registered": day(p.registered),
-                "diagnosis_text": e.histology,
                 "diagnosis_date": day(p.diagnosis),
-            },
-        )
-        level1 = f"{e.level1_name} ({e.level1})_{e.level1_ja}"
-        self.pairs(
-            row,
-            {
-                "sex": ("2", "女") if p.female else ("1", "男"),
-                "registered_before": _NO,
-                "oncotree": (e.code, f"{e.name} ({e.code})_{e.name_ja}"),
-                "oncotree_level1": (e.level1, level1),
-                "paediatric": ("1", "該当する") if p.age < 15 else ("0", "該当しない"),
-                "diagnosis_changed": _NO,
-                "metastasis": _YES if p.sites else _NO,
-            },
-        )
-
-    def _background(self, row: Row, p: Patient) -> None:
-        self.facts(row, {"smoking_years": str(p.smoking_years), "smoking_per_day": str(p.smoker)})
-        self.pairs(
-            row,
-            {
-                "smoking": _YES if p.smoker else _NO,
-                "alcohol": _YES if p.smoking_years > 30 else _NO,
-                "ecog": (str(p.ecog), str(p.ecog)),
-                "double_cancer": _NO,
-                "multiple_cancer": _NO,
-                "family_history": _YES if p.family else _NO,
-                "stage": ("NA", f"{p.stage}期") if p.stage else ("99", "不明"),
-                "hereditary": ("9", "不明") if p.ecog == 3 else _NO,
-            },
-        )
-
-    def _specimen(self, row: Row, p: Patient) -> None:
-        e = p.entity
-        self.facts(
-            row,
-            {
+                "smoking_years": str(p.smoking_years),
+                "smoking_per_day": str(p.smoker),
                 "tumour_content": str(p.tumour_content),
                 "specimen_date": day(p.specimen),
-                "specimen_site_other": e.site_other or "NA",
             },
         )
         surgery = p.tumour_content > 40
         self.pairs(
             row,
             {
-                "test_class": ("1", "保険"),
+                "sex": ("2", "女") if p.female else ("1", "男"),
+                "paediatric": ("1", "該当する") if p.age < 15 else ("0", "該当しない"),
+                "metastasis": _YES if p.sites else _NO,
+                "smoking": _YES if p.smoker else _NO,
+                "alcohol": _YES if p.smoking_years > 30 else _NO,
+                "ecog": (str(p.ecog), str(p.ecog)),
+                "family_history": _YES if p.family else _NO,
+                "stage": ("NA", f"{p.stage}期") if p.stage else ("99", "不明"),
+                "hereditary": ("9", "不明") if p.ecog == 3 else _NO,
                 "panel": _PANELS[p.foundation],
-                "specimen_type": ("1", "FFPE"),
                 "specimen_method": ("2", "手術") if surgery else ("1", "生検"),
                 "specimen_origin": ("1", "原発巣") if surgery or not p.sites else ("2", "転移巣"),
-                "specimen_site": (ORGANS[e.site], e.site),
                 "analysis_failed": _YES if p.failed else _NO,
                 "solid_msi": ("9", "不明or未検査") if p.ecog else ("NA", "陰性"),
+                "drug_therapy_before": _YES if p.before else _NO,
             },
         )
 
     def _panel(self, row: Row, p: Patient) -> None:
-        self.pairs(row, {"drug_therapy_before": _YES if p.before else _NO})
         if p.panel_day is None:
             return
         self.facts(row, {"expert_panel_date": day(p.panel_day)})
@@ -215,6 +193,24 @@ class Case(Writer):
             return
         cause = ("1", "原病死") if p.primary_death else ("NA", "他病死")
         self.pairs(row, {"outcome": ("C28554", "死亡"), "cause_of_death": cause})
+
+
+_CONSTANT = {
+    "registered_before": _NO,
+    "diagnosis_changed": _NO,
+    "double_cancer": _NO,
+    "multiple_cancer": _NO,
+    "test_class": ("1", "保険"),
+    "specimen_type": ("1", "FFPE"),
+}
+
+
+def _tumour(e: Entity) -> dict[str, tuple[str, str]]:
+    return {
+        "oncotree": (e.code, f"{e.name} ({e.code})_{e.name_ja}"),
+        "oncotree_level1": (e.level1, f"{e.level1_name} ({e.level1})_{e.level1_ja}"),
+        "specimen_site": (ORGANS[e.site], e.site),
+    }
 
 
 def _before(line: Line) -> Facts:
