@@ -11,6 +11,7 @@ import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,15 +131,20 @@ class Maps:
 def load_maps(place: Path | None = None, view: ViewLoader | None = None) -> Maps:
     """The maps in `place` (default: the shipped ones). Raises ProjectionMapError with all that is wrong."""
     root = place or folder("mappings") / "omop"
-    make = view or _view_loader()
-    files = sorted(root.glob("*.yaml"))
+    files = [*sorted(root.glob("*.yaml")), root / "concepts.csv"]
+    text = b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in files)
+    return _loaded(root, text, view or _view_loader())
+
+
+@lru_cache(maxsize=4)
+def _loaded(root: Path, text: bytes, make: ViewLoader) -> Maps:
+    """Maps of a text are read once: a server projects after every write."""
     issues: list[Issue] = []
-    made = [_Reader(path, make, issues).read() for path in files]
+    made = [_Reader(path, make, issues).read() for path in sorted(root.glob("*.yaml"))]
     topics = _topics(root / "concepts.csv", issues)
     _check_facts(made, issues)
     if issues:
         raise ProjectionMapError(*issues)
-    text = b"".join(path.read_bytes() for path in [*files, root / "concepts.csv"])
     return Maps({m.resource: m for m in made if m}, topics, text)
 
 

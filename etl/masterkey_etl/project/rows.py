@@ -177,7 +177,9 @@ def _compile_edge(
         later=tuple(sorted(later, key=lambda item: item[0])),
         settled=max([1, *(item[0] for item in later)]),
         lookups=tuple(sorted({order[name] for name in _lookups_of(edge)})),
-        keys=tuple(positions[n] for n in table.fields if _refers(n) and n not in (table.key, "care_site_id")),
+        keys=tuple(
+            positions[n] for n, f in table.fields.items() if _refers(f) and n not in (table.key, "care_site_id")
+        ),
         ladders=tuple(_ladders(edge, view, order, at)),
         details=tuple((name, at[column]) for name, column in edge.details.items()),
         required=tuple(positions[f.name] for f in table.fields.values() if f.required and f.name != table.key),
@@ -189,9 +191,9 @@ def _compile_edge(
 NO_EVENTS = ("person", "observation_period", "death")  # tables whose dates are not events of the abstraction
 
 
-def _refers(name: str) -> bool:
-    """May this field name another row? Concepts are no rows of the patient."""
-    return name.endswith("_id") and not name.endswith("concept_id")
+def _refers(field: Field) -> bool:
+    """May this field name another row? Concepts are no rows of the patient, FHIR ids are texts."""
+    return field.type == "integer" and field.name.endswith("_id") and not field.name.endswith("concept_id")
 
 
 def _lookups_of(edge: Edge) -> set[str]:

@@ -33,12 +33,11 @@ SELECT o.person_id, o.row_id AS measurement_id, o.site, o.fhir_id,
   max(c.value_number) FILTER (c.code = '82155-3') AS copy_number,
   max(r.rung) AS rung
 FROM masterkey.origin o
-JOIN masterkey.rung r ON r.table_name = o.table_name AND r.row_id = o.row_id AND r.field = 'measurement_concept_id'
 JOIN masterkey.component c ON c.person_id = o.person_id AND c.resource_type = o.resource_type AND c.fhir_id = o.fhir_id
+LEFT JOIN masterkey.rung r ON r.table_name = o.table_name AND r.row_id = o.row_id AND r.field = 'measurement_concept_id'
 WHERE o.table_name = 'measurement'
-  AND o.row_id IN (SELECT measurement_id FROM measurement WHERE value_source_value IS NOT NULL)
-  AND EXISTS (SELECT 1 FROM masterkey.detail d WHERE d.table_name = 'measurement' AND d.row_id = o.row_id AND d.name = 'marker')
-GROUP BY o.person_id, o.row_id, o.site, o.fhir_id;
+GROUP BY o.person_id, o.row_id, o.site, o.fhir_id
+HAVING count(*) FILTER (c.code IN ('48018-6', '81252-9')) > 0;
 
 -- Lines of therapy with what EPISODE has no place for.
 CREATE VIEW masterkey.treatment_line AS
