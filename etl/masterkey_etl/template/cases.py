@@ -123,7 +123,8 @@ def _map_file(
             run.issues += found
             if kept is not None:
                 run.made.append({"block": block, "resource": kept})
-    run.issues += ledger.close(count_values(local.open(), map_.model))[1]
+    with local.open() as stream:
+        run.issues += ledger.close(count_values(stream, map_.model))[1]
 
 
 def _map_of(local: Any, site: str, overlay: Path | None, concepts: Concepts, settings: dict[str, Any]) -> CompiledMap:

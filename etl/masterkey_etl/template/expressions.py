@@ -435,7 +435,7 @@ class Builder:
         position = self.labels[value.fact]
         label = self.nodes.make("column", (), "string", fact=position, scope=value.scope)
         text = self.strict("label", "nfkc({0}) or None", (label,), "string", False)
-        return self.nodes.make("coalesce", (text, value), "string")
+        return self.nodes.make("pair", (text, value), "string")  # one fact: both are used
 
     def several(self, lookup: Node) -> bool:
         assert isinstance(lookup.fact, tuple)

@@ -146,7 +146,7 @@ def filled(node: Node, position: int) -> bool:
         return any(filled(a, position) for a in node.args)
     if node.op in ("lookup", "translate", "coding", "codeable", "pseudonym", "quantity", "label"):
         return filled(node.args[0], position)
-    if node.op == "coalesce":
+    if node.op in ("coalesce", "pair"):
         return any(filled(a, position) for a in node.args)
     return False
 

@@ -6,10 +6,12 @@ value nobody used. Columns below 0 are findings about conditions and ids. Only e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from masterkey_etl.free_text import Words
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template.analysis import Resource, leaves
@@ -21,6 +23,7 @@ UNUSED = "no resource that was emitted uses it"
 NOT_READABLE = "it can't be read as its column's type"
 SAME = "another resource of the record has the same id"
 Note = tuple[int, Record, int, int]
+_CODE = re.compile(r"[A-Za-z]{1,6}-?[0-9]{1,6}[A-Za-z]{0,2}|[0-9]{1,4}|[A-Za-z]{1,2}|[^\w\s]{1,3}")
 
 
 class Account(Protocol):
@@ -109,7 +112,7 @@ class Settler:
             return
         n = (len(part.rows) or 1) - self.accounted(record, part, column)
         if n > 0:
-            shown = self.text(part, column) if self.is_code(column) else None
+            shown = self.show(part, column) if self.is_code(column) else None
             self.ledger.exceptions(column, status, reason, n, row=part.row, value=shown)
 
     def accounted(self, record: Record, part: Record, column: int) -> int:
@@ -120,7 +123,8 @@ class Settler:
     def report(self, rule: str, part: Record, column: int, **facts: Any) -> None:
         name = self.model.columns[column].id
         place = Place(self.place.site, self.place.file, part.row, name)
-        shown = f"'{self.text(part, column)}'" if self.is_code(column) else "a text"
+        coded = self.is_code(column) or (rule == "etl.no-concept" and self.model.columns[column].personal == "none")
+        shown = f"'{self.show(part, column)}'" if coded else "a text"
         self.add((rule, name), issue(rule, place, column=name, **facts), shown)
 
     def add(self, key: tuple[str, str], found: Issue, shown: str = "") -> None:
@@ -140,6 +144,11 @@ class Settler:
         c = self.model.columns[column]
         return c.type in ("code", "label", "flag") and c.personal == "none"
 
+    def show(self, part: Record, column: int) -> str:
+        """A value for a message: codes as they are, of other texts the known words (a name may stand anywhere)."""
+        text = self.text(part, column)
+        return text if _CODE.fullmatch(text) else _words().cleaned(text)[0]
+
     def text(self, part: Record, column: int) -> str:
         if len(part.values) == len(self.model.columns):
             return part.values[column]
@@ -150,3 +159,9 @@ class Settler:
 def _named(found: Issue, record: str, shown: set[str]) -> Issue:
     facts = {**found.facts, "value": ", ".join(sorted(shown)[:3])} if "column" in found.facts else found.facts
     return Issue(found.rule, found.severity, found.code, found.place, facts, record, found.count)
+
+
+def _words() -> Words:
+    from masterkey_etl.identity import Policy
+
+    return Policy.load().words

@@ -404,6 +404,8 @@ class _Writer:
         *head, last = (self.var(a) for a in node.args)
         return "".join(f"{name} if {name} is not None else " for name in head) + last
 
+    code_pair = code_coalesce
+
     def code_iif(self, node: Node) -> str:
         condition, yes, no = (self.var(a) for a in node.args)
         return f"{yes} if {condition} else {no}"

@@ -60,7 +60,8 @@ COLUMNS = (
 GROUP = ("line", "drug", "started")
 HEAD = "subject_id,subject_label,predicate_id,object_id,object_system,object_label,status\n"
 TOPICS = {
-    "sex": "1,男,skos:exactMatch,male,,,reviewed\n2,女,skos:exactMatch,female,,,reviewed\n9,不明,skos:exactMatch,unknown,,,candidate\n",
+    "sex": "1,男,skos:exactMatch,male,,,reviewed\n2,女,skos:exactMatch,female,,,reviewed\n"
+    "9,不明,skos:exactMatch,unknown,,,candidate\n",
     "tumour": "A,,skos:exactMatch,8000/3,urn:icdo,Neoplasm,reviewed\n",
     "double": "A,,skos:exactMatch,x,urn:one,X,reviewed\nA,,skos:broadMatch,y,urn:two,Y,reviewed\n",
 }
