@@ -22,6 +22,7 @@ from masterkey_fhir.definitions import resource_types, type_def
 
 KEYS = SiteKeys("aa_site", {p: (Key(1, p.encode() * 8),) for p in ("id", "pseudonym", "record")})
 SECRET = "Zaphod Beeblebrox"
+HL7 = "http://hl7.org/fhir/StructureDefinition"
 OURS = "urn:masterkey:fhir:sid:aa_site:mrn"
 
 
@@ -58,7 +59,7 @@ def test_a_site_keeps_everything() -> None:
         {"address": [{"text": SECRET}]},
         {"address": [{"line": [SECRET]}]},
         {"_birthDate": {"extension": [{"url": "http://example.org/x", "valueString": SECRET}]}},
-        {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName", "valueString": SECRET}]},
+        {"extension": [{"url": f"{HL7}/patient-mothersMaidenName", "valueString": SECRET}]},
         {"identifier": [{"system": OURS, "value": SECRET, "assigner": {"display": SECRET}}]},
         {"identifier": [{"system": "http://unlisted.example.org", "value": SECRET}]},
         {"identifier": [{"value": SECRET}]},
@@ -91,7 +92,7 @@ def test_what_identifies_is_gone_from_a_patient(parts: dict[str, Any]) -> None:
         {"resourceType": "Procedure", "extension": [{"url": "urn:x", "valueHumanName": {"text": SECRET}}]},
         {"resourceType": "Procedure", "extension": [{"url": "urn:x", "valueString": SECRET}]},
         {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": patient(name=[{"text": SECRET}])}]},
-        {"resourceType": "QuestionnaireResponse", "item": [{"linkId": "1", "text": SECRET, "answer": [{"valueString": SECRET}]}]},
+        {"resourceType": "QuestionnaireResponse", "item": [{"text": SECRET, "answer": [{"valueString": SECRET}]}]},
     ],
     ids=lambda r: str(r["resourceType"]),
 )  # fmt: skip
@@ -165,7 +166,8 @@ def test_a_binary_is_refused() -> None:
 
 def test_a_clean_resource_is_given_back_as_it_is() -> None:
     resource = {
-        "resourceType": "Observation", "id": "o", "status": "final", "code": {"coding": [{"system": "urn:x", "code": "1"}]},
+        "resourceType": "Observation", "id": "o", "status": "final",
+        "code": {"coding": [{"system": "urn:x", "code": "1"}]},
         "subject": {"reference": "Patient/p"}, "valueInteger": 3,
     }  # fmt: skip
     assert protect(resource, "registry", KEYS)[0] is resource

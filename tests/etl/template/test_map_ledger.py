@@ -105,7 +105,8 @@ def test_a_value_another_block_uses_is_mapped_whatever_else_says(workshop: Any, 
 
 
 def test_the_branch_not_taken_is_unused(workshop: Any, make_record: Make) -> None:
-    text = "\n  x: {resourceType: Observation, id: = id(pid), status: final, code: {text: x}, valueDateTime: '= coalesce(died, seen)'}\n"
+    text = "\n  x: {resourceType: Observation, id: = id(pid), status: final, code: {text: x},\n"
+    text += "      valueDateTime: '= coalesce(died, seen)'}\n"
     out = workshop.map(text, make_record(died="2020/1/1", seen="2019/1/1"))
     assert (out.status("died"), out.status("seen")) == ({"mapped": 1}, {"unmapped": 1})
     text = text.replace("coalesce(died, seen)", "iif(smoker, died, seen)")

@@ -109,7 +109,8 @@ def case_folder(root: Path) -> Path:
         "  - {id: pid, header: tiny pid, type: text, personal: identifier}\n"
         "  - {id: weight, header: tiny weight, type: decimal}\n"
         "  - {id: other, header: tiny other, type: text}\n",
-        "sites/zz_site/tiny.yaml": "source: tiny/1\nresources:\n  w:\n    resourceType: Observation\n    id: = id(pid)\n"
+        "sites/zz_site/tiny.yaml": "source: tiny/1\nresources:\n  w:\n    resourceType: Observation\n"
+        "    id: = id(pid)\n"
         "    status: final\n    code: {text: weight}\n    valueQuantity: = weight.quantity('kg', 'kg')\n"
         "set_aside: [{columns: [other], reason: no use}]\n",
         "cases/zz_site/one/file.csv": "tiny pid,tiny weight,tiny other\nP1,61.0,x\nP2,heavy,\n",
