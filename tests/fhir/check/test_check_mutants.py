@@ -382,6 +382,7 @@ STAYS_VALID: list[tuple[str, dict[str, Any]]] = [
     ("observation", {"subject.reference": "urn:uuid:4f5e0a3c-8f0b-4c57-9d0c-3b5a1f1f2a11"}),
     ("observation", {"subject.reference": "Patient?identifier=a|b"}),
     ("observation", {"subject.reference": "http://example.org/pages/Practitioner/1/home"}),
+    ("observation", {"subject.reference": "http://example.org/page/1"}),
     ("condition", {"clinicalStatus": {"extension": NULL_FLAVOUR}}),
     (
         "condition",
