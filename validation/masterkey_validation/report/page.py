@@ -137,7 +137,7 @@ def _check_row(check: Check, found: Sequence[Result], language: str) -> dict[str
         "violated": violated,
         "denominator": judged,
         "percent": "–" if fraction is None else percent(fraction),
-        "bar": Markup("") if fraction is None else bars.share(fraction, percent(fraction), look),
+        "bar": Markup("") if not fraction else bars.share(fraction, percent(fraction), look),
         "threshold": f"{check.threshold:g} %" if check.threshold else "",
         "threshold_reason": check.threshold_reason,
         "source": check.source,
