@@ -17,6 +17,7 @@ from masterkey_api.app import ServeError, create_app, require_loopback
 from masterkey_etl import identity
 from masterkey_etl.project import project
 from masterkey_etl.workspace import Workspace
+from masterkey_fhir.bundle import RefusedError
 from masterkey_fhir.issue import Issue, MasterkeyError, issue
 from masterkey_fhir.store import Repository, Written
 
@@ -69,7 +70,10 @@ def protector(workspace: Workspace, site: str) -> Any:
     keys = workspace.keys(site)
 
     def protect(resource: dict[str, Any]) -> tuple[dict[str, Any], list[Issue]]:
-        return identity.protect(resource, workspace.role, keys)
+        kept, found = identity.protect(resource, workspace.role, keys, workspace.overlay)
+        if kept is None:
+            raise RefusedError(*(found or [issue("api.nothing-kept")]))
+        return kept, found
 
     return protect
 

@@ -34,7 +34,9 @@ def synth(
     out: Annotated[Path, typer.Argument(help="Folder to write; one folder per site inside.")],
     patients: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    identifiers: Annotated[int, typer.Option(min=0, help="Planted names and numbers, to prove that none is kept.")] = 0,
+    identifiers: Annotated[
+        int | None, typer.Option(min=0, help="Planted names and numbers, to prove that none is kept.")
+    ] = None,
 ) -> None:
     """A synthetic rare-cancer cohort in the sites' real layouts, with a key of the dirt planted.
 
