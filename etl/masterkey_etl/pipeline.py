@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 BATCH = 500  # records
 Resource = dict[str, Any]
+Protector = Callable[[Resource], tuple[Resource | None, list[Issue]]]
 
 
 class LoadError(MasterkeyError):
@@ -151,7 +152,10 @@ def map(flow: Flow) -> Flow:
 
 def protect(flow: Flow) -> Flow:
     """At a registry nothing that identifies a person passes here."""
-    flow.batches = _timed(flow, "protect", _each(flow, _protect_record))
+    workspace = flow.request.workspace
+    if workspace.role != "site":
+        work = partial(_protect_record, identity.protector(flow.delivery.keys, workspace.overlay))
+        flow.batches = _timed(flow, "protect", _each(flow, work))
     return flow
 
 
@@ -259,11 +263,13 @@ def _map_record(flow: Flow, record: Record) -> list[Produced]:
     return [Produced(block, resource, rows) for block, resource in made]
 
 
-def _protect_record(flow: Flow, record: list[Produced]) -> list[Produced]:
+def _protect_record(protector: Protector, flow: Flow, record: list[Produced]) -> list[Produced]:
     kept = []
     for p in record:
-        resource, found = identity.protect(p.resource, flow.request.workspace.role, flow.delivery.keys)
-        flow.issues += [replace(i.at(site=flow.site, file=flow.place.file), record=_name(p.resource)) for i in found]
+        resource, found = protector(p.resource)
+        if found:
+            place = {"site": flow.site, "file": flow.place.file, "row": p.rows[0] if p.rows else None}
+            flow.issues += [replace(i.at(**place), record=_name(p.resource)) for i in found]
         if resource is not None:
             kept.append(p._replace(resource=resource))
     return kept
