@@ -223,6 +223,10 @@ def test_sites_with_the_same_ids_stay_apart(tmp_path: Path, repository: Reposito
 def test_a_hospital_that_arrives_late_or_never(tmp_path: Path, repository: Repository) -> None:
     put(repository, "jp_x", *CASE)
     assert project(tmp_path, repository).rows["care_site"] == 1  # referred to, unknown
+    elsewhere = {**CASE[0], "id": "p2", "managingOrganization": {"reference": "Organization/o2"}}
+    put(repository, "jp_x", elsewhere)
+    assert project(tmp_path, repository).rows["care_site"] == 2
+    delete(repository, "jp_x", "Patient", "p2")
     put(repository, "jp_x", HOSPITAL)
     project(tmp_path, repository)
     connection = duckdb.connect(str(tmp_path / "cdm/cdm.duckdb"), read_only=True)

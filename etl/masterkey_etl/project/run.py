@@ -131,18 +131,17 @@ class Projection:
 
     def run(self) -> ProjectionResult:
         begun = time.perf_counter()
-        published = self._all or self._stale() or self._store.high_water() != self._repository.last_change()
+        state = self._store.state()
+        current = state.get("version") == self._version and int(state["high_water"]) == self._repository.last_change()
+        published = self._all or not current
         if published:
             self._build()
         with self._store.connect() as connection:
             return self._result(connection, time.perf_counter() - begun, published)
 
-    def _stale(self) -> bool:
-        return self._store.state().get("version") != self._version
-
     def _build(self) -> None:
-        def empty() -> bool:
-            return self._all or self._stale()
+        def empty() -> bool:  # asked when the lease is held: another run may have published meanwhile
+            return self._all or self._store.state().get("version") != self._version
 
         keys_file = key_file(self._root)
         keys_file.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +195,7 @@ class Projection:
             yield site, rows_for_patient(NOBODY, resources, context)
 
     def _finish(self, writer: CdmWriter, build: Build, last: int) -> None:
+        writer.complete_care_sites()
         writer.write_shapes(self._census)
         writer.write_path_status(path_status(self._maps, build.connection))
         writer.write_vocabulary(self._words)
@@ -226,7 +226,7 @@ class Projection:
             ),
             issues=(*_unlisted(balance), *_not_placed(connection)),
             seconds=seconds,
-            high_water=self._store.high_water(),
+            high_water=int(_state(connection, "high_water")),
             published=published,
             side=_counts(connection, f"{SIDE}.", list(schema.tables("side"))),
         )
@@ -279,6 +279,10 @@ def _not_placed(connection: DuckDBPyConnection) -> list[Issue]:
         )
         for site, kind, table, reason, n in rows
     ]
+
+
+def _state(connection: DuckDBPyConnection, name: str) -> str:
+    return str(connection.execute(f"SELECT value FROM {SIDE}.state WHERE name = ?", [name]).fetchall()[0][0])
 
 
 def _counts(connection: DuckDBPyConnection, prefix: str, names: list[str]) -> dict[str, int]:

@@ -52,6 +52,13 @@ class CdmWriter:
         for site, rows in by_site:
             self._resolve(site, rows, [])
             self._insert_all(rows)
+
+    def complete_care_sites(self) -> None:
+        """A hospital that persons refer to and that nobody has sent gets a row with its key alone."""
+        self._db.execute(
+            f"DELETE FROM care_site WHERE care_site_id NOT IN (SELECT row_id FROM {SIDE}.origin "
+            "WHERE table_name = 'care_site')"
+        )
         self._db.execute(
             "INSERT INTO care_site (care_site_id) SELECT DISTINCT care_site_id FROM person "
             "WHERE care_site_id IS NOT NULL AND care_site_id NOT IN (SELECT care_site_id FROM care_site)"
@@ -94,7 +101,7 @@ class CdmWriter:
         self._db.unregister("incoming")
 
     def write_shapes(self, census: Census) -> None:
-        """The shapes that this build does not know yet."""
+        """The shapes that this build does not know yet; those that no resource has any more go."""
         new = [
             [shape, kind, path, n]
             for shape, (kind, paths) in sorted(census.paths.items())
@@ -103,6 +110,7 @@ class CdmWriter:
         ]
         if new:
             self._insert(f"{SIDE}.shape", new)
+        self._db.execute(f"DELETE FROM {SIDE}.shape WHERE shape_id NOT IN (SELECT shape_id FROM {SIDE}.census)")
 
     def write_path_status(self, rows: list[Row]) -> None:
         """What the maps say about each path; replaced whole."""
