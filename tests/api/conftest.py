@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
 from masterkey_api.app import create_app
 from masterkey_fhir.store import Repository
 
+sys.path.insert(0, str(Path(__file__).parent))
+from server_support import running
+
 SITE = "jp_ncch"
-
-
-@contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    """The base URL of `app` served by uvicorn in a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.005)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/fhir"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -13,8 +14,9 @@ import httpx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from server_support import FHIR, bundle, outcome, patient
+from server_support import FHIR, bundle, outcome, patient, running
 
+from masterkey_api.app import create_app
 from masterkey_fhir.store import Repository
 
 
@@ -63,10 +65,18 @@ def test_r1_eight_threads_one_identity(client: httpx.Client, way: str) -> None:
     assert client.get("/Patient").json()["total"] == 1
 
 
-def test_r1_two_servers_on_one_database(serve: Callable[..., httpx.Client]) -> None:
-    servers = [serve(), serve()]
-    answers = together(lambda k: servers[k % 2].post("/Patient", json=patient(), headers={"If-None-Exist": CONDITION}))
-    assert sorted(r.status_code for r in answers) == [200] * 7 + [201]
+def test_r1_two_servers_on_one_database(tmp_path: Path, empty_file: Path) -> None:
+    """Two repositories on one file, as two processes have: the database decides, not a lock of the process."""
+    path = Path(shutil.copy(empty_file, tmp_path / "r.db"))
+    apps = [create_app(Repository.open(path), open=True, site="jp_ncch") for _ in range(2)]
+    with running(apps[0]) as one, running(apps[1]) as two:
+        answers = together(
+            lambda k: httpx.post(
+                f"{(one, two)[k % 2]}/Patient", json=patient(), headers={"If-None-Exist": CONDITION}, timeout=60
+            )
+        )
+        assert sorted(r.status_code for r in answers) == [200] * 7 + [201]
+        assert httpx.get(f"{one}/Patient").json()["total"] == 1
 
 
 def test_r2_several_matches(client: httpx.Client) -> None:

@@ -91,6 +91,14 @@ def test_every_other_byte_stays() -> None:
     assert with_meta(text, 1, "T") == text.replace(b'"a"', b'"a","meta":{"versionId":"1","lastUpdated":"T"}')
 
 
+def test_meta_of_an_older_version_does_not_stay() -> None:
+    text = b'{"resourceType":"Basic","id":"a","meta":{"versionId":"9","source":"#x","lastUpdated":"2001"}}'
+    served = with_meta(text, 2, "T")
+    assert served == b'{"resourceType":"Basic","id":"a","meta":{"versionId":"2","lastUpdated":"T","source":"#x"}}'
+    assert without_version(served, parsed(served)) == b'{"resourceType":"Basic","id":"a","meta":{"source":"#x"}}'
+    assert without_version(with_meta(text[:32] + b"}", 1, "T"), {"meta": {"versionId": "1"}}) == text[:32] + b"}"
+
+
 def test_digits_count_as_content_spelling_does_not() -> None:
     assert same_content(b'{"a":1.0,"b":"x"}', b'{ "b":"\\u0078", "a":1.0}')
     assert not same_content(b'{"a":1.0}', b'{"a":1.00}')
