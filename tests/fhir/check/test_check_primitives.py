@@ -103,6 +103,8 @@ CASES: list[tuple[str, Any, bool]] = [
     ("decimal", True, False),
     ("integer", Decimal("1.0"), False),
     ("integer", -(2**31), True),
+    ("integer", 2**31 - 1, True),
+    ("integer", 2**31, False),
     ("positiveInt", 0, False),
     ("unsignedInt", 0, True),
     ("boolean", False, True),
