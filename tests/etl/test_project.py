@@ -387,14 +387,12 @@ def test_what_a_view_reads() -> None:
 
 leaves = st.one_of(st.text(max_size=3), st.integers(), st.booleans())
 names = st.sampled_from(["code", "coding", "value", "extension", "text"])
-trees = st.recursive(
-    leaves,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
-    max_leaves=12,
+trees: st.SearchStrategy[Any] = st.deferred(
+    lambda: leaves | st.lists(trees, max_size=3) | st.dictionaries(names, trees, max_size=3)
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.dictionaries(names, trees, max_size=4), max_size=6))
 def test_the_census_counts_every_leaf(resources: list[dict[str, Any]]) -> None:
     census = Census()

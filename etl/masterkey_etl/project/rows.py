@@ -80,6 +80,7 @@ class CompiledEdge:
     name: str  # with the prefix of tables beside the CDM
     positions: Mapping[str, int]
     table_key: int | None
+    is_personal: bool
     when: tuple[tuple[int, frozenset[str | None]], ...]
     present: tuple[int, ...]
     domains: tuple[tuple[int, frozenset[str]], ...]
@@ -167,6 +168,7 @@ def _compile_edge(
         name=edge.table,
         positions=positions,
         table_key=positions[table.key] if table.key else None,
+        is_personal=table.is_personal,
         when=_conditions(edge.when, at),
         present=tuple(at[c] for c in edge.present),
         domains=tuple((order[name], frozenset(wanted)) for name, wanted in edge.domains.items()),
@@ -488,16 +490,17 @@ def _fit_date(name: str, last: bool, value: Any, emitted: Emitted) -> str | None
 def _facts_of_rows(patient: Patient, out: dict[str, list[Row]], context: Context) -> None:
     _merge_keyless(patient)
     patient.index()
+    waiting = [e for e in patient.rows if e.edge.later]
     for step in (1, 2, 3):
         if step == 3:
             _event_facts(patient)
-        for emitted in patient.rows:
+        for emitted in waiting:
             for wanted, i, value, fit in emitted.edge.later:
                 if wanted == step and (found := value(emitted, patient)) is not None:
                     emitted.row[i] = fit(found, emitted)
-        _drop_incomplete(patient, out, step)
+        _drop_incomplete(patient, [e for e in patient.rows if e.edge.settled == step], out)
     while _dangling(patient):
-        _drop_incomplete(patient, out, 0)
+        _drop_incomplete(patient, patient.rows, out)
 
 
 def _event_facts(patient: Patient) -> None:
@@ -508,11 +511,9 @@ def _event_facts(patient: Patient) -> None:
         patient.facts["last_event"] = max([*starts, *ends])
 
 
-def _drop_incomplete(patient: Patient, out: dict[str, list[Row]], step: int) -> None:
-    """Set aside rows that are complete after pass `step` (0: all) and lack a required field."""
-    incomplete = [
-        e for e in patient.rows if (e.edge.settled == step or not step) and None in [e.row[i] for i in e.edge.required]
-    ]
+def _drop_incomplete(patient: Patient, settled: list[Emitted], out: dict[str, list[Row]]) -> None:
+    """Set aside those of the finished rows that lack a required field."""
+    incomplete = [e for e in settled if None in [e.row[i] for i in e.edge.required]]
     for emitted in incomplete:
         kind, name_id = emitted.values[-1].split("/", 1)
         names = [name for i, name in enumerate(emitted.edge.table.fields) if i in emitted.edge.required]
@@ -557,16 +558,17 @@ def _not_placed(out: dict[str, list[Row]], patient: Patient, kind: str, id: str,
 
 def _write(patient: Patient, person: Key | None, out: dict[str, list[Row]]) -> None:
     exists = person in patient.by_key if person else True
+    origin, site = out["masterkey.origin"], patient.site
     for emitted in patient.rows:
-        if emitted.edge.table.is_personal and not exists:
-            kind, id = emitted.values[-1].split("/", 1)
-            _not_placed(out, patient, kind, id, emitted.edge.name, "the person has no row")
+        edge, key = emitted.edge, emitted.key
+        kind, id = emitted.values[-1].split("/", 1)
+        if edge.is_personal and not exists:
+            _not_placed(out, patient, kind, id, edge.name, "the person has no row")
             continue
-        out[emitted.edge.name].append(emitted.row)
-        key = emitted.key or (person if emitted.edge.name == "death" else None)
-        if key:
-            head = [person, emitted.edge.name, key]
-            kind, id = emitted.values[-1].split("/", 1)
-            out["masterkey.origin"].append([*head, patient.site, kind, id, key.slot])
+        out[edge.name].append(emitted.row)
+        if key is None and edge.name == "death":
+            key = person
+        if key is not None:
+            origin.append([person, edge.name, key, site, kind, id, key[3]])
             for side, cells in emitted.notes:
-                out[SIDE + side].append([*head, *cells])
+                out[SIDE + side].append([person, edge.name, key, *cells])
