@@ -310,3 +310,24 @@ def test_after_commit_is_called_before_the_answer(serve: Callable[..., httpx.Cli
     client = serve(after_commit=lambda site, written: told.append((site, len(written))))
     client.post("", json=bundle(patient("1"), patient("2")))
     assert told == [("jp_ncch", 2)] and repository.last_change() == 2
+
+
+def test_a_failing_after_commit_denies_nothing(
+    serve: Callable[..., httpx.Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(site: str, written: Any) -> None:
+        raise RuntimeError("SECRET-77")
+
+    client = serve(after_commit=broken)
+    assert client.post("/Patient", json=patient()).status_code == 201
+    assert client.get("/Patient").json()["total"] == 1
+    assert "RuntimeError" in caplog.text and "SECRET" not in caplog.text
+
+
+def test_one_request_id_in_answer_and_audit(client: httpx.Client, repository: Repository) -> None:
+    given = client.post("/Patient", json=patient(), headers={"X-Request-Id": "r-1"})
+    made = client.post("/Patient", json=patient())
+    assert given.headers["x-request-id"] == "r-1"
+    with repository._engine.connect() as connection:
+        kept = [r[0] for r in connection.exec_driver_sql("SELECT request FROM audit ORDER BY seq")]
+    assert kept == ["r-1", made.headers["x-request-id"]]

@@ -57,9 +57,12 @@ def door(request: Request) -> Door:
 
 
 def request_id(request: Request) -> str:
-    """The client's X-Request-Id where it is a plain token, else a new one."""
-    known = request.headers.get("x-request-id", "")
-    return known if known.isascii() and 0 < len(known) <= 64 and known.isprintable() else str(uuid4())
+    """The client's X-Request-Id where it is a plain token, else a new one; the same for the whole request."""
+    known = request.scope.get("masterkey_request") or request.headers.get("x-request-id", "")
+    if not (known.isascii() and 0 < len(known) <= 64 and known.isprintable()):
+        known = str(uuid4())
+    request.scope["masterkey_request"] = known
+    return str(known)
 
 
 def type_of(request: Request) -> str:

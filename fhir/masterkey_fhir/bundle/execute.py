@@ -6,6 +6,7 @@ references, versions and inserts.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from masterkey_fhir.store.draft import Draft, draft
 from masterkey_fhir.store.read import Reader
 from masterkey_fhir.store.text import with_id
 
+log = logging.getLogger(__name__)
 AT_ONCE = 100  # entries of a batch per commit
 Link = Callable[[str, str], str | None]
 
@@ -133,8 +135,13 @@ def _transaction(door: Door, entries: Sequence[Entry]) -> list[Outcome]:
 
 
 def _tell(door: Door, written: Sequence[Written]) -> None:
-    if written and door.after_commit:
+    """After the commit. What is told may fail, but the write stands: the outbox keeps it for the next time."""
+    if not (written and door.after_commit):
+        return
+    try:
         door.after_commit(door.site, written)
+    except Exception as error:  # noqa: BLE001  an answer of 500 would deny what was stored
+        log.error("after commit: %s", type(error).__name__)
 
 
 # --- before the write transaction -----------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 from masterkey_fhir.bundle.model import Entry, RefusedError
 from masterkey_fhir.definitions import resource_types
 from masterkey_fhir.issue import Issue, Place, issue
-from masterkey_fhir.json import dumps, parse
+from masterkey_fhir.json import JsonError, dumps, parse
 from masterkey_fhir.store.text import elements, members, scan_value, skip
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")  # http://hl7.org/fhir/R4/valueset-http-verb.html
@@ -55,7 +55,7 @@ def _scanned(body: bytes) -> tuple[Object, list[str]]:
         text = body.removeprefix(_BOM).decode()
         bundle, texts = _scan(text)
         sure = _keys_are_unique(text, bundle)
-    except (ValueError, ArithmeticError, RecursionError, TypeError):
+    except (ValueError, ArithmeticError, RecursionError, TypeError, JsonError):
         raise RefusedError(*_faults(body)) from None
     if not sure:
         _, found = parse(body)

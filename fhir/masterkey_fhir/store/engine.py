@@ -41,6 +41,7 @@ def _configure_sqlite(dbapi: Any, _record: Any) -> None:
         "synchronous=FULL",
         "foreign_keys=ON",
         "cache_size=-65536",
+        "journal_size_limit=67108864",  # what a large load leaves in the log is given back
     ):
         dbapi.execute(f"PRAGMA {pragma}")
 

@@ -351,6 +351,7 @@ def test_r13_issues_of_the_check_name_the_entry(door: Door) -> None:
         (b'{"resourceType":"Bundle","type":"transaction"} x', "fhir.json-syntax"),
         (b'{"resourceType":"Bundle","type":"transaction","x":NaN}', "fhir.json-constant"),
         (b'{"resourceType":"Bundle","type":"tr\xff"}', "fhir.json-encoding"),
+        (b'{"resourceType":"Bundle","type":"transaction","id":"\\ud800"}', "fhir.json-surrogate"),
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "fhir.json-depth"),
     ],
 )
