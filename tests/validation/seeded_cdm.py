@@ -156,6 +156,8 @@ def seeded() -> Data:
     for who in bare[:2]:  # TX10, TX01, DT05.drug, OM06
         b.add("drug_exposure", person_id=who, drug_concept_id=0, drug_exposure_start_date=start,
               drug_exposure_end_date=start - timedelta(days=1))  # fmt: skip
+    b.add("drug_exposure", person_id=1, drug_concept_id=1, drug_exposure_start_date=start,
+          drug_exposure_end_date=start)  # one day is no negative duration  # fmt: skip
     for who in (1, 2, 3):
         b.add("death", person_id=who, death_date=date(2024, 5, who), cause_concept_id=1)
     b.add("death", person_id=3, death_date=date(2024, 6, 1), cause_source_value="unknown")  # DT15

@@ -19,7 +19,6 @@ from masterkey_omop.ohdsi_sql.tables import (
     refuse_constructs,
     strip_hints,
     temp_names,
-    top_of_branch,
 )
 from masterkey_omop.ohdsi_sql.texts import like, plain_values, text_arguments, text_plus
 from masterkey_omop.ohdsi_sql.types import converts, types
@@ -32,7 +31,6 @@ PASSES: tuple[tuple[Pass, tuple[type[exp.Expr], ...]], ...] = (
     (strip_hints, ()),
     (temp_names, ()),
     (into, (exp.Into,)),
-    (top_of_branch, (exp.SetOperation,)),
     (apply, (exp.Lateral,)),
     (known_functions, (exp.Anonymous, exp.TryCast)),
     (text_arguments, (exp.Anonymous,)),

@@ -1,4 +1,4 @@
-"""Tables and names: hints, #temp names, SELECT INTO, TOP in a UNION, APPLY, and the constructs that are
+"""Tables and names: hints, #temp names, SELECT INTO, APPLY, and the constructs that are
 refused."""
 
 from __future__ import annotations
@@ -81,23 +81,6 @@ def into(tree: exp.Expr, _: str) -> exp.Expr:
     temporary = table.name.startswith("#")
     properties = exp.Properties(expressions=[exp.TemporaryProperty()]) if temporary else None
     return exp.Create(this=table, kind="TABLE", expression=tree, properties=properties)
-
-
-def top_of_branch(tree: exp.Expr, _: str) -> exp.Expr:
-    """TOP belongs to its own SELECT: a branch of a UNION with a limit needs parentheses."""
-    for union in list(tree.find_all(exp.SetOperation)):
-        if isinstance(limit := union.args.get("limit"), exp.Limit):
-            _last(union).set("limit", limit.pop())
-    for union in list(tree.find_all(exp.SetOperation)):
-        for side in (union.this, union.expression):
-            if isinstance(side, exp.Select) and side.args.get("limit"):
-                side.replace(exp.Subquery(this=side.copy()))
-    return tree
-
-
-def _last(union: exp.SetOperation) -> exp.Expr:
-    right = union.expression
-    return _last(right) if isinstance(right, exp.SetOperation) else right
 
 
 def apply(tree: exp.Expr, _: str) -> exp.Expr:
