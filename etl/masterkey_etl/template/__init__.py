@@ -5,6 +5,7 @@ yaml -> tree (loader) -> nodes (expressions, analysis) -> source (writer) -> res
 
 from masterkey_etl.template.cases import CaseResult, test
 from masterkey_etl.template.checking import check
+from masterkey_etl.template.collector import calm_collector
 from masterkey_etl.template.compiled import CompiledMap, LeafInfo, MapContext, compile_map
 from masterkey_etl.template.draft import new
 from masterkey_etl.template.loader import load_map
@@ -12,5 +13,5 @@ from masterkey_etl.template.tree import MapError, MapFile
 
 __all__ = [
     "CaseResult", "CompiledMap", "LeafInfo", "MapContext", "MapError", "MapFile",
-    "check", "compile_map", "load_map", "new", "test",
+    "calm_collector", "check", "compile_map", "load_map", "new", "test",
 ]  # fmt: skip

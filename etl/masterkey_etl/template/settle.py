@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from masterkey_etl.free_text import Words
@@ -37,62 +38,91 @@ class Account(Protocol):
 
 
 @dataclass(slots=True)
+class _Finding:
+    """An Issue in the making: one per rule, place and record."""
+
+    rule: str
+    row: int
+    where: str  # column, block or path
+    facts: dict[str, Any]
+    count: int = 0
+    shown: set[str] = field(default_factory=set)
+
+
 class Settler:
     """Settles records of one delivery. `pseudonym` names a record by its key in Issues."""
 
-    model: SourceModel
-    written: Written
-    labels: dict[int, int]
-    place: Place
-    pseudonym: Callable[..., str]
-    issues: list[Issue]
-    ledger: Account | None = None
-    _found: dict[tuple[str, str], tuple[Issue, set[str]]] = field(default_factory=dict)
+    def __init__(
+        self,
+        model: SourceModel,
+        written: Written,
+        labels: dict[int, int],
+        place: Place,
+        pseudonym: Callable[..., str],
+        issues: list[Issue],
+        ledger: Account | None,
+    ) -> None:
+        self.model, self.written, self.labels, self.place = model, written, labels, place
+        self.pseudonym, self.issues, self.ledger = pseudonym, issues, ledger
+        self.width = len(model.columns)
+        self.keys = model.key_positions
+        self.names = [c.id for c in model.columns]
+        # May a value be shown? Codes and labels may, what can hold personal data never.
+        self.open = [c.personal == "none" for c in model.columns]
+        self.coded = [c.type in ("code", "label", "flag") and c.personal == "none" for c in model.columns]
+        self.inside = [_place_in_group(model, c.position) for c in model.columns]
+        self.no_concept = [f"no concept in concepts/{t}.csv" for t in written.topics]
+        self.found: dict[tuple[str, str], _Finding] = {}
 
     def __call__(self, record: Record, notes: list[Note]) -> None:
-        self._found = {}
-        name = ""
+        self.found = {}
         entered: set[tuple[int, int]] = set()
-        for column, part, topic, reason in sorted(notes, key=lambda note: note[0] < 0):  # values first
+        others = [note for note in notes if note[0] < 0]
+        for column, part, topic, reason in notes:
             if column >= 0:
-                entered.add((column, id(part)))
+                if others:
+                    entered.add((column, id(part)))
                 self.value(record, column, part, topic, reason)
-            elif column == CONDITION:
+        for column, part, topic, _ in others:
+            if column == CONDITION:
                 self.condition(part, topic)
             else:
                 self.block(record, part, column, self.written.resources[topic], entered)
-        if self._found:
-            name = self.pseudonym(*(record.values[i] for i in self.model.key_positions))
-        for found, shown in self._found.values():
-            self.issues.append(_named(found, name, shown))
+        if self.found:
+            self.tell(self.pseudonym(*[record.values[i] for i in self.keys]))
+
+    def tell(self, name: str) -> None:
+        site, file = self.place.site, self.place.file
+        for f in self.found.values():
+            if f.shown:
+                f.facts["value"] = ", ".join(sorted(f.shown)[:3])
+            place = Place(site, file, f.row, f.where)
+            self.issues.append(issue(f.rule, place, record=name, count=f.count, **f.facts))
 
     def value(self, record: Record, column: int, part: Record, topic: int, reason: int) -> None:
         """One cell (or the equal cells of a collapsed record) that is neither mapped nor translated."""
-        if reason > 0 and topic == 0:
-            self.enter(record, part, column, "set_aside", self.written.reasons[reason - 1])
-        elif topic > 0:
-            name = self.written.topics[topic - 1]
-            self.enter(record, part, column, "unmapped", f"no concept in concepts/{name}.csv")
-            self.report("etl.no-concept", part, column, topic=name)
+        if topic > 0:
+            self.enter(record, part, column, "unmapped", self.no_concept[topic - 1])
+            self.report("etl.no-concept", part, column, "topic", self.written.topics[topic - 1])
         elif topic == UNREADABLE:
             self.enter(record, part, column, "rejected", NOT_READABLE)
-            self.report("etl.not-readable", part, column, type=self.model.columns[column].type)
+            self.report("etl.not-readable", part, column, "type", self.model.columns[column].type)
+        elif reason > 0:
+            self.enter(record, part, column, "set_aside", self.written.reasons[reason - 1])
         else:
             self.enter(record, part, column, "unmapped", UNUSED)
             self.report("etl.value-unused", part, column)
 
     def condition(self, part: Record, number: int) -> None:
         group = self.written.conditions[number]
-        place = Place(self.place.site, self.place.file, part.row, group.path)
-        facts: dict[str, Any] = {"file": group.where.file, "line": group.where.line}
-        self.add(("etl.condition-empty", group.path), issue("etl.condition-empty", place, **facts))
+        facts = {"file": group.where.file, "line": group.where.line}
+        self.finding("etl.condition-empty", part, group.path, facts).count += 1
 
     def block(self, record: Record, part: Record, kind: int, r: Resource, entered: set[tuple[int, int]]) -> None:
         """A block without an id, or with the id of another: its values of this part are rejected."""
         rule = {NO_ID: "etl.no-id", SAME_ID: "etl.same-id"}[kind]
-        place = Place(self.place.site, self.place.file, part.row, r.name)
-        facts: dict[str, Any] = {"block": r.name, "file": r.where.file, "line": r.where.line}
-        self.add((rule, r.name), issue(rule, place, **facts))
+        facts = {"block": r.name, "file": r.where.file, "line": r.where.line}
+        self.finding(rule, part, r.name, facts).count += 1
         if kind == SAME_ID:
             for column in sorted({u.position for leaf in leaves(r.body) for u in uses(leaf.node, self.labels)}):
                 if self.holds(part, column) and (column, id(part)) not in entered:
@@ -102,65 +132,47 @@ class Settler:
     def holds(self, part: Record, column: int) -> bool:
         """Is this a column of the part itself (not of the record around it), with a value?"""
         group = self.model.group_of.get(column)
-        if group is None or len(part.values) == len(self.model.columns):
+        if group is None or len(part.values) != len(self.model.groups[group]):
             return False
-        positions = self.model.group_positions(group)
-        return len(positions) == len(part.values) and bool(part.values[positions.index(column)])
+        return bool(part.values[self.inside[column]])
 
     def enter(self, record: Record, part: Record, column: int, status: str, reason: str) -> None:
+        """In the ledger: the part's cells, less those the reader has entered (of a one-row record: under it)."""
         if self.ledger is None:
             return
-        n = (len(part.rows) or 1) - self.accounted(record, part, column)
+        owner = record if len(record.rows) == 1 else part
+        n = (len(part.rows) or 1) - owner.accounted.get(column, 0)
         if n > 0:
-            shown = self.show(part, column) if self.is_code(column) else None
+            shown = self.show(part, column) if self.coded[column] else None
             self.ledger.exceptions(column, status, reason, n, row=part.row, value=shown)
 
-    def accounted(self, record: Record, part: Record, column: int) -> int:
-        """Cells the reader has entered already. A part of a one-row record is accounted for by the record."""
-        owner = record if len(record.rows) == 1 else part
-        return owner.accounted.get(column, 0)
+    def report(self, rule: str, part: Record, column: int, fact: str = "", said: str = "") -> None:
+        """A value of a column: what may be shown of it is."""
+        name = self.names[column]
+        found = self.finding(rule, part, name, {"column": name, fact: said} if fact else {"column": name})
+        found.count += 1
+        visible = self.coded[column] or (rule == "etl.no-concept" and self.open[column])
+        found.shown.add(f"'{self.show(part, column)}'" if visible else "a text")
 
-    def report(self, rule: str, part: Record, column: int, **facts: Any) -> None:
-        name = self.model.columns[column].id
-        place = Place(self.place.site, self.place.file, part.row, name)
-        coded = self.is_code(column) or (rule == "etl.no-concept" and self.model.columns[column].personal == "none")
-        shown = f"'{self.show(part, column)}'" if coded else "a text"
-        self.add((rule, name), issue(rule, place, column=name, **facts), shown)
-
-    def add(self, key: tuple[str, str], found: Issue, shown: str = "") -> None:
-        """One Issue per rule, column and record: its count grows."""
-        if key not in self._found:
-            self._found[key] = (found, {shown})
-            return
-        before, values = self._found[key]
-        values.add(shown)
-        self._found[key] = (
-            Issue(before.rule, before.severity, before.code, before.place, before.facts, count=before.count + 1),
-            values,
-        )
-
-    def is_code(self, column: int) -> bool:
-        """May a value of this column be shown? Codes and labels may, what can hold personal data never."""
-        c = self.model.columns[column]
-        return c.type in ("code", "label", "flag") and c.personal == "none"
+    def finding(self, rule: str, part: Record, where: str, facts: dict[str, Any]) -> _Finding:
+        """One Issue per rule, column (or block) and record: its count grows."""
+        key = (rule, where)
+        if key not in self.found:
+            self.found[key] = _Finding(rule, part.row, where, facts)
+        return self.found[key]
 
     def show(self, part: Record, column: int) -> str:
         """A value for a message: codes as they are, of other texts the known words (a name may stand anywhere)."""
-        text = self.text(part, column)
+        text = part.values[column if len(part.values) == self.width else self.inside[column]]
         return text if _CODE.fullmatch(text) else _words().cleaned(text)[0]
 
-    def text(self, part: Record, column: int) -> str:
-        if len(part.values) == len(self.model.columns):
-            return part.values[column]
-        group = self.model.group_of[column]
-        return part.values[self.model.group_positions(group).index(column)]
+
+def _place_in_group(model: SourceModel, position: int) -> int:
+    group = model.group_of.get(position)
+    return position if group is None else model.group_positions(group).index(position)
 
 
-def _named(found: Issue, record: str, shown: set[str]) -> Issue:
-    facts = {**found.facts, "value": ", ".join(sorted(shown)[:3])} if "column" in found.facts else found.facts
-    return Issue(found.rule, found.severity, found.code, found.place, facts, record, found.count)
-
-
+@cache
 def _words() -> Words:
     from masterkey_etl.identity import Policy
 
