@@ -12,7 +12,7 @@ Who enters what:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,12 +110,14 @@ class Ledger:
     ) -> None:
         """`n` cells of `column` have `status` for `reason`. A single line is kept for lost values.
 
-        `value` is kept only for columns without personal data.
+        `value` is kept only for columns without personal data; of a refused one only its shape (`shape_of`),
+        since what does not belong into a column may be anything.
         """
         self._cells[column, status, reason] += n
         if status in _KEPT_LINES and row:
             c = self.model.columns[column]
-            self.lines.append(Line(row, c.id, status, reason, value if c.personal == "none" else None))
+            kept = value if status == "unmapped" or value is None else shape_of(value)
+            self.lines.append(Line(row, c.id, status, reason, kept if c.personal == "none" else None))
 
     def cells(self, record: Record, column: int) -> int:
         """How many cells of this record's column are still open: its rows less those the reader entered."""
@@ -127,9 +129,12 @@ class Ledger:
         """The lines per column, status and reason; etl.silent-loss (fatal) for what does not balance."""
         rows: list[LedgerRow] = []
         issues: list[Issue] = []
+        entered: dict[int, dict[tuple[str, str], int]] = defaultdict(dict)
+        for (column, status, reason), n in self._cells.items():
+            entered[column][status, reason] = n
         for column in range(len(self.model.columns)):
             if self.file_columns is None or column in self.file_columns:
-                self._close_column(column, rows, issues)
+                self._close_column(column, entered[column], rows, issues)
         rows += self._close_extra()
         issues += self._compare(independent)
         return rows, issues
@@ -148,9 +153,10 @@ class Ledger:
     def rows_read(self) -> int:
         return self._rows + self._refused_rows.total()
 
-    def _close_column(self, column: int, rows: list[LedgerRow], issues: list[Issue]) -> None:
+    def _close_column(
+        self, column: int, entered: dict[tuple[str, str], int], rows: list[LedgerRow], issues: list[Issue]
+    ) -> None:
         name = self.model.columns[column].id
-        entered = {(s, r): n for (c, s, r), n in self._cells.items() if c == column}
         rest = self._rows - sum(entered.values())
         at = Place(self.place.site, self.place.file, None, name)
         if rest < 0:
@@ -176,9 +182,7 @@ class Ledger:
         n = self.rows_read
         rows = [LedgerRow(h, "rejected", "the source model does not know this column", n) for h in self.extra]
         if self._surplus:
-            rows.append(
-                LedgerRow(SURPLUS, "rejected", "the row has more fields than the header", self._surplus)
-            )
+            rows.append(LedgerRow(SURPLUS, "rejected", "the row has more fields than the header", self._surplus))
         return [r for r in rows if r.n]
 
     def _compare(self, independent: IndependentCount) -> list[Issue]:
@@ -195,6 +199,15 @@ class Ledger:
         return [found]
 
 
+def shape_of(value: str) -> str:
+    """What a refused value looks like without saying it: letters become x; digits 9 when there are many.
+
+    `2019/2/30` stays, `Yamada 0901234567` becomes `xxxxxx 9999999999`.
+    """
+    many = sum(c.isdigit() for c in value) > 8
+    return "".join("x" if c.isalpha() else "9" if many and c.isdigit() else c for c in value[:40])
+
+
 def balance(rows: Iterable[LedgerRow]) -> Mapping[str, int]:
     """Cells per status: the line a summary prints. Their sum is the number of values read."""
     totals: dict[str, int] = dict.fromkeys(STATUSES, 0)
@@ -209,9 +222,7 @@ def write_lines(lines: Iterable[Line], path: Path) -> int:
     import pyarrow.parquet as pq
 
     kept = list(lines)
-    schema = pa.schema(
-        [("row", pa.int64()), *((n, pa.string()) for n in ("column", "status", "reason", "value"))]
-    )
+    schema = pa.schema([("row", pa.int64()), *((n, pa.string()) for n in ("column", "status", "reason", "value"))])
     table = pa.table({name: [getattr(line, name) for line in kept] for name in schema.names}, schema=schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

@@ -70,13 +70,15 @@ def test_open_cells_of_a_record(ledger: Ledger):
 def test_single_lines_are_kept_without_personal_values(ledger: Ledger, tmp_path):
     import pyarrow.parquet as pq
 
-    ledger.exceptions(1, "rejected", "it is not a code", row=7, value="x")
+    ledger.exceptions(1, "rejected", "it is not a code", row=7, value="2019/2/30")
+    ledger.exceptions(1, "rejected", "it is not a code", row=7, value="Yamada 0901234567")
     ledger.exceptions(0, "rejected", "it holds a NUL", row=8, value="Yamada Hanako")
     ledger.exceptions(1, "absent", "NA", 5, row=9, value="NA")
-    assert write_lines(ledger.lines, tmp_path / "ledger" / "1.parquet") == 2
+    assert write_lines(ledger.lines, tmp_path / "ledger" / "1.parquet") == 3
     rows = pq.read_table(tmp_path / "ledger" / "1.parquet").to_pylist()
     assert [(r["row"], r["column"], r["status"], r["value"]) for r in rows] == [
-        (7, "sex", "rejected", "x"),
+        (7, "sex", "rejected", "2019/2/30"),
+        (7, "sex", "rejected", "xxxxxx 9999999999"),
         (8, "pid", "rejected", None),
     ]
     assert b"Yamada" not in (tmp_path / "ledger" / "1.parquet").read_bytes()
