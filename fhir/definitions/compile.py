@@ -129,9 +129,7 @@ def compile_type(definition: Json, roots: dict[str, set[tuple[str, str, str]]], 
             abstract=not backbone and definition["abstract"],
             constraints=[pool.add(c) for c in root.get("constraint", ()) if _constraint(c) not in inherited],
             **primitive_facts(definition, children),
-            elements=[
-                compile_element(e, path, parents, roots, pool) for e in children if in_json(e, definition)
-            ],
+            elements=[compile_element(e, path, parents, roots, pool) for e in children if in_json(e, definition)],
         )
     return out
 
@@ -392,9 +390,7 @@ def parameter(r: Json, base: str, by_url: Json) -> Json:
         url=r["url"],
         expression=narrow(r.get("expression", ""), base),
         targets=r.get("target", []),
-        components=[
-            [by_url[plain(c["definition"])]["code"], c["expression"]] for c in r.get("component", ())
-        ],
+        components=[[by_url[plain(c["definition"])]["code"], c["expression"]] for c in r.get("component", ())],
     )
 
 

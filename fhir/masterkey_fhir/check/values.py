@@ -122,19 +122,25 @@ _LITERAL = re.compile(r"(https?://.*/)?([A-Za-z]{1,64})(?:/[A-Za-z0-9\-.]{1,64}(
 def reference(item: Check, targets: frozenset[str]) -> Check:
     """A Reference whose literal or `type` names a resource type that the element allows."""
     allowed = targets or resource_types()
+    item_ok = item.ok
 
-    def ok(value: dict[str, Any]) -> bool:
-        literal = value.get("reference")
-        if literal is not None and literal.partition("/")[0] in allowed:
-            return True
+    def right(value: dict[str, Any]) -> bool:
         named = target_type(value)
         return named is None or named in allowed
 
-    def explain(value: dict[str, Any]) -> Iterator[Finding]:
-        if not ok(value):
+    def ok(value: Any) -> bool:
+        if not item_ok(value):
+            return False
+        literal = value.get("reference")
+        return (literal is not None and literal.partition("/")[0] in allowed) or right(value)
+
+    def explain(value: Any) -> Iterator[Finding]:
+        before = list(item.findings(value))
+        yield from before
+        if not before and not right(value):
             yield _wrong_target(value, targets)
 
-    return both(item, ok, explain)
+    return Check(ok, explain)
 
 
 def target_type(value: dict[str, Any]) -> str | None:
