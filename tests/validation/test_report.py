@@ -236,7 +236,8 @@ def test_a_request_would_be_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.chromium
-def test_the_policy_would_stop_a_request(page: Path, tmp_path: Path) -> None:
+def test_the_policy_would_stop_a_request(data: ReportData, tmp_path: Path) -> None:
+    page = write(data, tmp_path / "report.html")
     changed = tmp_path / "changed.html"
     evil = '<main><img src="http://page.example/x.png">'
     changed.write_text(page.read_text(encoding="utf-8").replace("<main>", evil), encoding="utf-8")

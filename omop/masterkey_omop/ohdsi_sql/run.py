@@ -72,7 +72,7 @@ def _reason(error: Exception) -> tuple[str, str]:
     if isinstance(error, duckdb.ConversionException):
         return (
             "a value can't be converted to the type that is asked for",
-            "Test it with ISNUMERIC, or CAST it first",
+            "Test it with ISNUMERIC, CAST it, or write a date as 'YYYY-MM-DD'",
         )
     if "Division by zero" in str(error):
         return "a division by zero", "Write a / NULLIF(b, 0)"
