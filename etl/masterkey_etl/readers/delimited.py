@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -124,15 +125,15 @@ class Reading:
             self._refuse_all("the header is not that of this source")
             return
         chunks = self._body()
-        first = next(chunks, None)
-        if first is None and self.header.width:
+        first = _head(chunks)
+        if not first and self.header.width:
             self.notes.tell("etl.only-header")
-        if first is not None and self._shifted(first):
+        if self._shifted(first):
             self._refuse_all("the header is shifted against the values")
             return
         collapse = Collapse(self.model, self.ledger, self.notes, self._source.pseudonym, self._source.scratch)
         whole = WholeRows(self.model, self.header, self.ledger, self.notes)
-        groups = whole.groups(chain([] if first is None else [first], chunks))
+        groups = whole.groups(chain(first, chunks))
         yield from collapse.records(self._clean(groups), self._scattered())
 
     def _body(self) -> Iterator[Chunk | Row]:
@@ -167,9 +168,10 @@ class Reading:
             for row in rows:
                 self.ledger.refused_rows(reason, 1, max(0, len(row.fields) - width))
 
-    def _shifted(self, first: Chunk | Row) -> bool:
+    def _shifted(self, first: Sequence[Chunk | Row]) -> bool:
         """Tell a header that stands one column beside its values."""
-        offset = shift_of(self.model, self.header, first.rows if isinstance(first, Chunk) else [first.fields])
+        rows = [fields for c in first for fields in (c.rows if isinstance(c, Chunk) else [c.fields])]
+        offset = shift_of(self.model, self.header, rows)
         if offset:
             self.notes.tell("etl.header-shifted", self._first[self._header_row].number, columns=offset)
         return bool(offset)
@@ -203,6 +205,7 @@ class Reading:
         return self._source.pseudonym(*(group.rows[index][p] for p in self._key_places()))
 
 
+SAMPLE = 50  # rows that decide whether the header is shifted
 _NOTHING: tuple[tuple[int, ...], ...] = ((),)
 
 
@@ -212,8 +215,9 @@ def shift_of(model: SourceModel, header: HeaderMatch, rows: Sequence[Sequence[st
     The rows may be one field longer or shorter than the header; what decides is that the values of typed
     columns convert when moved by one and do not where they stand.
     """
-    widths = {len(fields) for fields in rows}
-    if len(rows) < 2 or len(widths) != 1 or abs(widths.pop() - header.width) > 1:
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+    rows = [fields for fields in rows if len(fields) == width]
+    if len(rows) < 2 or abs(width - header.width) > 1:
         return 0
     here = _fit_at(model, header, rows, 0)
     best = max((1, -1), key=lambda offset: _fit_at(model, header, rows, offset))
@@ -228,6 +232,16 @@ def _fit_at(model: SourceModel, header: HeaderMatch, rows: Sequence[Sequence[str
         if p is not None and 0 <= p + offset < width
     }
     return fit(model, columns)
+
+
+def _head(chunks: Iterator[Chunk | Row]) -> list[Chunk | Row]:
+    """The first chunks, of at least SAMPLE rows together."""
+    taken: list[Chunk | Row] = []
+    rows = 0
+    while rows < SAMPLE and (chunk := next(chunks, None)) is not None:
+        taken.append(chunk)
+        rows += len(chunk.rows) if isinstance(chunk, Chunk) else 1
+    return taken
 
 
 def _extra_name(match: HeaderMatch, position: int) -> str:

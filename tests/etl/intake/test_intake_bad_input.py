@@ -115,6 +115,13 @@ def test_a_header_shifted_by_a_missing_name(read_text, header, good):
     assert got.reading.counts.values == 5 * 11
 
 
+def test_a_shifted_header_is_seen_in_a_dirty_file(read_text, good):
+    rows = [f"{n},{good(str(n))}" for n in range(1, 9)]
+    got = read_text(rows[0].replace("memo", "me\0mo"), "x", *rows[1:])
+    assert "etl.header-shifted" in got.rules
+    assert got.records == []
+
+
 def test_a_header_shifted_at_equal_width(read_text, header, good):
     got = read_text(*(good(str(n)) for n in range(5)), header="x," + header.rsplit(",", 1)[0])
     assert "etl.header-shifted" in got.rules
