@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, select
 
 from masterkey_fhir.store import schema
 from masterkey_fhir.store.model import Change, Page, Source, Stored, instant
@@ -25,6 +25,15 @@ VERSIONS = _STORED.join(v, (v.c.site == r.c.site) & (v.c.key == r.c.key))
 
 Line = Sequence[Any]  # a row of a result
 
+# Made once: building such a statement costs more than running it.
+_HERE = s.c.name == bindparam("site")
+_THIS = (_HERE, t.c.name == bindparam("type"), r.c.id == bindparam("id"))
+_READ = CURRENT.where(*_THIS)
+_VREAD = VERSIONS.where(*_THIS, v.c.version == bindparam("version"))
+_BY_TYPE = (t.c.name, r.c.id)
+_OF_PATIENT = CURRENT.where(_HERE, r.c.patient == bindparam("patient"), r.c.deleted == 0).order_by(*_BY_TYPE)
+_OF_NOBODY = CURRENT.where(_HERE, r.c.patient.is_(None), r.c.deleted == 0).order_by(*_BY_TYPE)
+
 
 class Reader:
     """The read side, on one connection."""
@@ -34,10 +43,10 @@ class Reader:
 
     def read(self, site: str, type: str, id: str) -> Stored | None:
         """The current version, also when that is a deletion; None when there never was one."""
-        return self._first(CURRENT.where(*_is(site, type, id)))
+        return self._first(_READ, site=site, type=type, id=id)
 
     def vread(self, site: str, type: str, id: str, version: int) -> Stored | None:
-        return self._first(VERSIONS.where(*_is(site, type, id), v.c.version == version))
+        return self._first(_VREAD, site=site, type=type, id=id, version=version)
 
     def history(self, site: str, type: str, id: str) -> list[Stored]:
         """All versions, newest first."""
@@ -82,9 +91,12 @@ class Reader:
 
     def resources_of(self, site: str, patient: str | None) -> Iterator[Stored]:
         """The compartment of a patient (None: resources outside every one), by type and id."""
-        where = r.c.patient == patient if patient is not None else r.c.patient.is_(None)
-        query = CURRENT.where(s.c.name == site, where, r.c.deleted == 0).order_by(t.c.name, r.c.id)
-        return (_stored(row) for row in self._rows(query))
+        found = (
+            self._db.execute(_OF_NOBODY, {"site": site})
+            if patient is None
+            else self._db.execute(_OF_PATIENT, {"site": site, "patient": patient})
+        )
+        return (_stored(row) for row in found)
 
     def of_type(self, site: str, type: str) -> Iterator[Stored]:
         query = CURRENT.where(s.c.name == site, t.c.name == type, r.c.deleted == 0).order_by(r.c.id)
@@ -123,11 +135,12 @@ class Reader:
 
     def made_from(self, site: str, file: str, row: int) -> list[tuple[Stored, Source]]:
         """Current resources that a row of a file became."""
-        p = schema.provenance
-        query = _sources().where(s.c.name == site, _term_of(p.c.file) == file, p.c.version == r.c.version)
-        found = [(a, _source(a)) for a in self._rows(query.order_by(t.c.name, r.c.id))]
-        hits = [(self.read(site, a[5], a[6]), source) for a, source in found if row in source.rows]
-        return [(stored, source) for stored, source in hits if stored and not stored.deleted]
+        p, word = schema.provenance, schema.term
+        file_is = p.c.file == select(word.c.key).where(word.c.name == file).scalar_subquery()
+        row_is = (literal(",") + p.c.rows + ",").like(f"%,{int(row)},%")  # rows are "2,5,6"
+        query = _sources().where(s.c.name == site, file_is, row_is, p.c.version == r.c.version)
+        found = [(self.read(site, line[5], line[6]), _source(line)) for line in self._rows(query.order_by(*_BY_TYPE))]
+        return [(stored, source) for stored, source in found if stored and not stored.deleted]
 
     def _rows(self, query: Select[*tuple[Any, ...]]) -> Iterator[Line]:
         return iter(self._db.execute(query))
@@ -135,8 +148,8 @@ class Reader:
     def _one(self, query: Select[int]) -> int:
         return int(self._db.execute(query).scalar() or 0)
 
-    def _first(self, query: Select[*tuple[Any, ...]]) -> Stored | None:
-        row = next(self._rows(query), None)
+    def _first(self, query: Select[*tuple[Any, ...]], **values: str | int) -> Stored | None:
+        row = self._db.execute(query, values).first()
         return _stored(row) if row else None
 
 
