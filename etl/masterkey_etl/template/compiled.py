@@ -12,7 +12,7 @@ from masterkey_etl.keyed import keyed
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template.analysis import Analysis, Group, analyse, groups, leaves
-from masterkey_etl.template.nodes import lookups, uses
+from masterkey_etl.template.nodes import Node, lookups, uses
 from masterkey_etl.template.settle import Account, Settler
 from masterkey_etl.template.tree import Expression, MapError, MapFile
 from masterkey_etl.template.writer import Written, write
@@ -137,7 +137,7 @@ class CompiledMap:
         return [self._info(f"{group.path}.$when", group.when_text, (group.when,))]
 
     def _info(self, path: str, expression: Expression, nodes: Iterable[Any]) -> LeafInfo:
-        positions = dict.fromkeys(u.position for n in nodes for u in uses(n, self._analysis.labels))
+        positions = dict.fromkeys(p for n in nodes for p in _origins(n, self._analysis.labels))
         columns = tuple(self.model.columns[p].id for p in positions)
         where = expression.where
         return LeafInfo(path, where.file, where.line, expression.text, columns)
@@ -152,6 +152,14 @@ def compile_map(map_: MapFile, model: SourceModel, concepts: Concepts) -> Compil
     if analysis.issues:
         raise MapError(*analysis.issues)
     return CompiledMap(map_, analysis)
+
+
+def _origins(node: Node, labels: dict[int, int]) -> Iterator[int]:
+    """Columns a value comes from, through the `$each` that gave it too."""
+    yield from (u.position for u in uses(node, labels))
+    for part in node.walk():
+        if part.op == "item" and part.scope.source is not None:
+            yield from _origins(part.scope.source, labels)
 
 
 def _translated(a: Analysis) -> frozenset[int]:

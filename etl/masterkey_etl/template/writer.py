@@ -412,7 +412,7 @@ class _Writer:
 
     def code_in(self, node: Node) -> str:
         assert isinstance(node.fact, tuple)
-        name = self.constant(f"S{node.number}", frozenset(node.fact))
+        name = self.constant(f"IN{node.number}", frozenset(node.fact))
         return self.guarded(f"{self.var(node.args[0])} in {name}", node.args)
 
     def code_and(self, node: Node) -> str:

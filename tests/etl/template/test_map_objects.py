@@ -183,6 +183,44 @@ def test_each_inside_an_object(workshop: Any, make_record: Make) -> None:
     assert out.reasons("drug") == ["the second line is not wanted"]
 
 
+def test_generated_names_never_collide(workshop: Any, make_record: Make) -> None:
+    """A literal set per column position, beside list flags of the same numbers."""
+    tests = "\n".join(
+        f"      - {{$when: \"= tumour in ('{n}' | 'A')\", $else: no, code: {{text: '{n}'}}, valueInteger: = age}}"
+        for n in range(40)
+    )
+    text = f"""
+  all:
+    resourceType: Observation
+    id: = id(pid)
+    status: final
+    code: {{text: all}}
+    component:
+{tests}
+      - $each: lines
+        $when: = drug in ('a' | 'b')
+        $else: another drug
+        code: {{text: = drug}}
+        valueInteger: = line
+"""
+    out = workshop.map(text, make_record((("1", "a", ""), ("2", "z", "")), tumour="A", age="3"))
+    assert [c["code"]["text"] for c in out.one("all")["component"]] == [*map(str, range(40)), "a"]
+    assert out.status("drug") == {"mapped": 1, "set_aside": 1} and out.issues == []
+
+
+def test_leaves_of_an_each_name_the_columns_behind_it(workshop: Any) -> None:
+    text = """
+  drug:
+    $each: [lines, "= drug.split('+')"]
+    resourceType: Observation
+    id: = id(pid, line, item)
+    status: final
+    code: {text: = item.trim()}
+"""
+    by_path = {leaf.path: leaf.columns for leaf in workshop.compile(text).leaves("drug")}
+    assert by_path == {"Observation.id": ("pid", "line", "drug"), "Observation.code.text": ("drug",)}
+
+
 def test_let_and_external_and_extends(workshop: Any, make_record: Make) -> None:
     workshop.write(
         """
