@@ -17,7 +17,7 @@ def run(
     runner: Annotated[str, typer.Option(help="sql (own, fast) | gx (Great Expectations)")] = "sql",
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> int:
-    """Run the checks on the published CDM. Exit code 1 when one fails.
+    """Run the checks on the published CDM. Exit code 1 when one of severity error fails; a query is a question.
 
     Example: `masterkey quality run --runner gx`
     """
@@ -31,7 +31,7 @@ def run(
             ["check", "site", "rows", "violated", "status"],
             [(r.check_id, r.site, f"{r.denominator:,}", f"{r.violated:,}", r.status) for r in results],
         )
-    return int(any(r.status in ("failed", "error") for r in results))
+    return int(any(r.status == "error" or (r.status == "failed" and r.severity == "error") for r in results))
 
 
 @app.command("report")
