@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from masterkey_fhir.bundle.model import Door, Entry, RefusedError
+from masterkey_fhir.bundle.model import Door, Entry, Protect, RefusedError
 from masterkey_fhir.bundle.references import CONDITIONAL
 from masterkey_fhir.issue import Issue, issue
-from masterkey_fhir.search import SearchError, conditions, pairs
+from masterkey_fhir.search import SearchError, conditions, escaped, pairs, split, unescaped
 from masterkey_fhir.store import Stored, Writer, Written, identifiers_of
 
 Pairs = list[tuple[str, str]]
@@ -258,14 +258,18 @@ def protected(door: Door, type_: str, where: Pairs) -> Pairs:
     """Identifiers of a query as `protect` would have stored them, so that a site finds its own patients."""
     if door.protect is None:
         return where
-    return [(name, _protected(door, type_, v) if name == "identifier" else v) for name, v in where]
+    return [(n, _any_of(door.protect, type_, v) if n == "identifier" else v) for n, v in where]
 
 
-def _protected(door: Door, type_: str, value: str) -> str:
-    system, bar, number = value.partition("|")
-    if not bar or not number or door.protect is None:
-        return value
-    given = {"resourceType": type_, "identifier": [{"system": system, "value": number}]}
-    kept, _ = door.protect(given)
+def _any_of(protect: Protect, type_: str, value: str) -> str:
+    return ",".join(_protected(protect, type_, part) for part in split(value, ","))
+
+
+def _protected(protect: Protect, type_: str, token: str) -> str:
+    """`system|value` with the value that is stored for it; without both there is nothing to protect."""
+    parts = [unescaped(p) for p in split(token, "|")]
+    if len(parts) != 2 or not all(parts):
+        return token
+    kept, _ = protect({"resourceType": type_, "identifier": [{"system": parts[0], "value": parts[1]}]})
     found = identifiers_of(kept)
-    return f"{found[0][0]}|{found[0][1]}" if found else value
+    return "|".join(map(escaped, found[0])) if found else token

@@ -5,7 +5,18 @@ Offered now: `_id`, `_lastUpdated`, `identifier`, `patient`, `subject`. Everythi
 """
 
 from masterkey_fhir.search.paging import Tokens
-from masterkey_fhir.search.parameters import SearchError, conditions, offered, split
+from masterkey_fhir.search.parameters import SearchError, conditions, escaped, offered, split, unescaped
 from masterkey_fhir.search.query import Query, pairs, read_query
 
-__all__ = ["Query", "SearchError", "Tokens", "conditions", "offered", "pairs", "read_query", "split"]
+__all__ = [
+    "Query",
+    "SearchError",
+    "Tokens",
+    "conditions",
+    "escaped",
+    "offered",
+    "pairs",
+    "read_query",
+    "split",
+    "unescaped",
+]

@@ -162,3 +162,7 @@ def _split(value: str, separator: str) -> Iterator[str]:
 
 def unescaped(value: str) -> str:
     return re.sub(r"\\([,|$\\])", r"\1", value)
+
+
+def escaped(value: str) -> str:
+    return re.sub(r"([,|$\\])", r"\\\1", value)

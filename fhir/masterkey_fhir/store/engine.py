@@ -36,12 +36,13 @@ def _configure_sqlite(dbapi: Any, _record: Any) -> None:
     """WAL so that readers never wait, FULL so that what was acknowledged is on the disk."""
     dbapi.isolation_level = None  # transactions begin where we say, not where the driver guesses
     for pragma in (
-        "busy_timeout=0",
+        "busy_timeout=10000",  # another process may be making or recovering the file at this moment
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
         "cache_size=-65536",
         "journal_size_limit=67108864",  # what a large load leaves in the log is given back
+        "busy_timeout=50",  # from here on the lease waits, and is seen to wait
     ):
         dbapi.execute(f"PRAGMA {pragma}")
 

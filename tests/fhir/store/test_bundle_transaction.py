@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from masterkey_fhir.bundle import Door, RefusedError, exchange, response, transaction
+from masterkey_fhir.bundle import Door, RefusedError, exchange, response, search, transaction
 from masterkey_fhir.issue import Issue, Place, issue
 from masterkey_fhir.store import Repository, Written
 
@@ -440,6 +440,10 @@ def test_protect_comes_before_the_store_and_before_conditions(door: Door) -> Non
         "identifier": [{"system": "urn:s", "value": "h(7)"}],
     }
     assert [i.rule for i in first.issues] == ["fhir.search-ignored"]
+    found = json.loads(search(door, "Patient", r"identifier=urn:s|8,urn:s|7&identifier=urn:s|7"))
+    assert found["total"] == 1
+    transaction(door, bundle(post(patient("a,b|c"))))
+    assert json.loads(search(door, "Patient", r"identifier=urn:s|a\,b\|c"))["total"] == 1
 
 
 def test_after_commit_is_told_once_per_transaction_that_wrote(door: Door) -> None:
