@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from masterkey_fhir.check.findings import Check, Finding, finding
@@ -80,10 +81,14 @@ RANGES: dict[str, tuple[int, int]] = {
     "positiveInt": (1, 2**31 - 1),
 }
 
+REMEMBERED = ("uri", "url", "canonical", "code")
+MOST_REMEMBERED = 20_000  # per primitive type: a few megabytes at most
+
 _SHAPE_OF_DATE = re.compile(r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?(?:T.*)?", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
+@cache
 def primitive(name: str) -> Check:
     """The checker of a primitive type. Raises KeyError for a name that R4 does not have."""
     if name == "boolean":
@@ -93,7 +98,21 @@ def primitive(name: str) -> Check:
     if name in RANGES:
         return Check(_integer(*RANGES[name]), lambda value: _explain_integer(name, value))
     ok = is_base64 if name == "base64Binary" else re.compile(PATTERNS[name]).fullmatch
-    return Check(ok, lambda value: _explain_text(name, ok, value))
+    fast = Remembered(ok).__getitem__ if name in REMEMBERED else ok
+    return Check(fast, lambda value: _explain_text(name, ok, value))
+
+
+class Remembered(dict[Any, bool]):
+    """Values that passed already: code systems and extension URLs come again and again."""
+
+    def __init__(self, ok: Callable[[Any], object]) -> None:
+        self.ok = ok
+
+    def __missing__(self, value: Any) -> bool:
+        passed = bool(self.ok(value))
+        if passed and len(self) < MOST_REMEMBERED and len(value) < 200 and not value.startswith("urn:uuid:"):
+            self[value] = True
+        return passed
 
 
 def is_decimal(value: Any) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masterkey_fhir.check.findings import passes
-from masterkey_fhir.check.primitives import FORMS, PATTERNS, primitive
+from masterkey_fhir.check.primitives import FORMS, MOST_REMEMBERED, PATTERNS, Remembered, primitive
 from masterkey_fhir.definitions import types
 
 PRIMITIVES = [t.name for t in types().values() if t.kind == "primitive-type"]
@@ -125,6 +125,18 @@ def test_case(row: tuple[str, Any, bool]) -> None:
     name, value, valid = row
     assert ok(name, value) == valid
     assert (list(primitive(name).findings(value)) == []) == valid
+
+
+def test_what_is_remembered_is_bounded_and_only_what_passed() -> None:
+    seen = Remembered(re.compile(PATTERNS["uri"]).fullmatch)
+    for number in range(MOST_REMEMBERED + 10):
+        assert seen[f"http://example.org/{number}"]
+    assert len(seen) == MOST_REMEMBERED
+    fresh = Remembered(re.compile(PATTERNS["uri"]).fullmatch)
+    assert not fresh["a b"]
+    assert fresh["urn:uuid:4f5e0a3c-8f0b-4c57-9d0c-3b5a1f1f2a11"]
+    assert fresh["http://x/" + "y" * 300]
+    assert not fresh
 
 
 HOSTILE = {
