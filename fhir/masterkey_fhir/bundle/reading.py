@@ -15,7 +15,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")  # http://hl7.org/fh
 _BOM = b"\xef\xbb\xbf"
 _URL = re.compile(
     r"(?P<type>[A-Z][A-Za-z]*)(?:/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/(?P<version>\d{1,9}))?)?(?:\?(?P<query>.*))?",
-    re.DOTALL,
+    re.DOTALL | re.ASCII,
 )
 
 Object = dict[str, Any]
