@@ -136,7 +136,8 @@ def _load(overlay: Path | None, changed: int) -> Policy:
     path = overlay / "identity.yaml" if overlay and changed else shipped / "identity.yaml"
     document = _document(path)
     if problems := list(_mistakes(document)):
-        raise PolicyError(*(issue("etl.policy", Place(file="identity.yaml"), problem=p, valid=v) for p, v in problems))
+        text = path.read_text(encoding="utf-8")
+        raise PolicyError(*(issue("etl.policy", _place(text, p), problem=p, valid=v) for p, v in problems))
     patterns = document.get("patterns", ())
     return Policy(
         document.get("types", {}),
@@ -147,6 +148,13 @@ def _load(overlay: Path | None, changed: int) -> Policy:
         tuple((i["system"], i["action"], i.get("check", "")) for i in document.get("identifiers", ())),
         load_words(patterns, [shipped, *([overlay] if overlay else [])]),
     )
+
+
+def _place(text: str, problem: str) -> Place:
+    """The line of the word a problem begins with."""
+    word = problem.split()[0].rstrip(":")
+    lines = (n for n, line in enumerate(text.splitlines(), 1) if word in line.partition("#")[0])
+    return Place(file="identity.yaml", row=next(lines, None))
 
 
 def _document(path: Path) -> dict[str, Any]:

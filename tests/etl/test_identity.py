@@ -301,6 +301,15 @@ def test_a_mistake_in_the_policy_is_named(tmp_path: Path, text: str, named: str)
     assert named in str(raised.value)
 
 
+def test_a_mistake_in_the_policy_names_its_line(tmp_path: Path) -> None:
+    (tmp_path / "identity.yaml").write_text(
+        "# policy\ntypes:\n  HumanName: remove\n  Narative: remove\n", encoding="utf-8"
+    )
+    with pytest.raises(PolicyError) as raised:
+        protect(patient(), "registry", KEYS, tmp_path)
+    assert [(i.place.row, "Narrative" in str(i)) for i in raised.value.issues] == [(4, True)]
+
+
 def test_a_workspace_overlays_the_policy(tmp_path: Path) -> None:
     (tmp_path / "identity.yaml").write_text("types: {HumanName: keep}", encoding="utf-8")
     assert protect(patient(name=[{"family": "X"}]), "registry", KEYS, tmp_path)[0]["name"]  # type: ignore[index]
