@@ -27,9 +27,7 @@ def test_every_room_has_its_page(repository_root: Path, root: str) -> None:
 
 def test_fhir_resources_is_importable_beside_the_folder_of_that_name(repository_root: Path) -> None:
     code = "import fhir.resources, masterkey_fhir; print(fhir.__file__)"
-    out = subprocess.run(
-        [sys.executable, "-c", code], cwd=repository_root, capture_output=True, text=True, check=True
-    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=repository_root, capture_output=True, text=True, check=True)
     assert "site-packages" in out.stdout
 
 
@@ -73,10 +71,6 @@ def test_requirements_are_hashed(repository_root: Path) -> None:
 def test_both_requirement_files_agree(repository_root: Path) -> None:
     def pins(name: str) -> set[str]:
         text = (repository_root / name).read_text(encoding="utf-8")
-        return {
-            line.split(" \\")[0].strip()
-            for line in text.splitlines()
-            if "==" in line and not line.startswith(" ")
-        }
+        return {line.split(" \\")[0].strip() for line in text.splitlines() if "==" in line and not line.startswith(" ")}
 
     assert pins("requirements.txt") <= pins("requirements-dev.txt")

@@ -129,8 +129,7 @@ def outcome(issues: list[Issue] | tuple[Issue, ...], language: str = "en") -> di
     said = [i.as_outcome(language) for i in issues]
     return {
         "resourceType": "OperationOutcome",
-        "issue": said
-        or [{"severity": "information", "code": "informational", "details": {"text": "No issues"}}],
+        "issue": said or [{"severity": "information", "code": "informational", "details": {"text": "No issues"}}],
     }
 
 

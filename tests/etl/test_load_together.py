@@ -30,7 +30,7 @@ def start(data: Path, *words: str) -> subprocess.Popen[str]:
 
 def persons(data: Path) -> int:
     with duckdb.connect(str(assessment.published_cdm(data)), read_only=True) as cdm:
-        row = cdm.sql("SELECT count(*) FROM person").fetchone()
+        row = cdm.execute("SELECT count(*) FROM person").fetchone()
     assert row is not None
     return int(row[0])
 
@@ -47,9 +47,9 @@ def test_two_loads_at_once_take_turns(cohort: Path, tmp_path: Path) -> None:
 HOLD = """
 import sys, time, duckdb
 db = duckdb.connect(sys.argv[1], read_only=True)
-print(db.sql("SELECT count(*) FROM person").fetchone()[0], flush=True)
+print(db.execute("SELECT count(*) FROM person").fetchone()[0], flush=True)
 sys.stdin.readline()
-print(db.sql("SELECT count(*) FROM person").fetchone()[0], flush=True)
+print(db.execute("SELECT count(*) FROM person").fetchone()[0], flush=True)
 """
 
 
