@@ -147,17 +147,34 @@ def test_the_ladder_ends_in_snomed(tmp_path: Path) -> None:
     assert made["masterkey.rung"][0]["rung"] == "snomed"
 
 
-def athena(folder: Path, concepts: list[tuple[int, str, str]]) -> vocabulary.Vocabulary:
-    """A vocabulary of standard concepts, loaded as a site loads its bundle."""
+def test_a_code_with_several_targets_keeps_all(tmp_path: Path) -> None:
+    words = athena(tmp_path, [(7, "SNOMED", "a"), (8, "SNOMED", "b"), (9, "ICD10", "C49.9")], [(9, 7), (9, 8)])
+    coded = condition()
+    coded["code"] = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "C49.9"}]}
+    made = project(patient(), coded, words=words)
+    assert [r["condition_concept_id"] for r in made["condition_occurrence"]] == [7]
+    assert made["condition_occurrence"][0]["condition_source_concept_id"] == 9
+    assert [r["value"] for r in made["masterkey.detail"] if r["name"] == "condition_concept_id_also"] == ["8"]
+
+
+def athena(
+    folder: Path, concepts: list[tuple[int, str, str]], maps_to: list[tuple[int, int]] | None = None
+) -> vocabulary.Vocabulary:
+    """A vocabulary loaded as a site loads its bundle; what maps to others is not standard itself."""
+    plain = {a for a, _ in maps_to or ()}
     names = ("concept_id", "concept_name", "domain_id", "vocabulary_id", "concept_class_id", "standard_concept")
     head = [*names, "concept_code"]
     dates = ["valid_start_date", "valid_end_date", "invalid_reason"]
-    rows = [[str(i), code, "Condition", v, "x", "S", code, "19700101", "20991231", ""] for i, v, code in concepts]
+    rows = [
+        [str(i), code, "Condition", v, "x", "" if i in plain else "S", code, "19700101", "20991231", ""]
+        for i, v, code in concepts
+    ]
+    always = ["19700101", "20991231", ""]
     relation = ["concept_id_1", "concept_id_2", "relationship_id", *dates]
     words = ["vocabulary_id", "vocabulary_name", "vocabulary_reference", "vocabulary_version", "vocabulary_concept_id"]
     for name, table in (
         ("CONCEPT", [[*head, *dates], *rows]),
-        ("CONCEPT_RELATIONSHIP", [relation]),
+        ("CONCEPT_RELATIONSHIP", [relation, *[[str(a), str(b), "Maps to", *always] for a, b in maps_to or ()]]),
         ("VOCABULARY", [words, ["None", "x", "x", "v5 test", "0"]]),
     ):
         text = "".join("\t".join(r) + "\n" for r in table)

@@ -19,6 +19,7 @@ class Found(NamedTuple):
     system: str
     code: str
     local: bool = False  # the source is a concept of our own: known, though no standard concept exists
+    more: tuple[int, ...] = ()  # further targets of one code (omop.md 2): kept beside the row
 
     @property
     def unmapped(self) -> bool:
@@ -58,7 +59,7 @@ def _first(results: list[Found]) -> Found:
     stated = next((r for r in results if r.code), NOTHING)
     value = next((r.value for r in results if r.value), 0)
     local = any(r.local for r in results)
-    return Found(best.concept, source, value, best.rung, stated.system, stated.code, local)
+    return Found(best.concept, source, value, best.rung, stated.system, stated.code, local, best.more)
 
 
 def _rung(
@@ -94,6 +95,7 @@ def _in_vocabulary(words: Vocabulary, system: str, code: str, rung: str) -> Foun
         system,
         code,
         source is not None and source.vocabulary in OWN,
+        tuple(t.id for t in targets[1:]),
     )
 
 

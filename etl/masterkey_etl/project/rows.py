@@ -437,6 +437,8 @@ def _row_of(edge: CompiledEdge, values: Values, found: list[Found], kind: str, i
         hit = found[i]
         if has_rungs:
             emitted.note("rung", column, hit.rung or "none", hit.system or None, hit.code or None)
+        for further in hit.more:
+            emitted.note("detail", f"{column}_also", str(further))
         if hit.unmapped:
             emitted.note("unmapped", column, hit.system, hit.code, None if text is None else values[text])
     return emitted

@@ -128,7 +128,12 @@ class Vocabulary:
 
     def used(self, ids: Iterable[int]) -> list[Concept]:
         """The concepts of `ids` that exist, for the CDM's own CONCEPT table, by id."""
-        return [c for i in sorted(set(ids)) if (c := self.concept(i)).id == i]
+        wanted = sorted(set(ids))
+        unknown = [i for i in wanted if i not in self._by_id]
+        if unknown and self._db:
+            rows = self._db.execute(f"{_CONCEPT} WHERE concept_id IN (SELECT unnest(?))", [unknown]).fetchall()
+            self._by_id.update({int(r[0]): Concept(*r) for r in rows})
+        return [self._by_id[i] for i in wanted if i in self._by_id]
 
     def close(self) -> None:
         if self._db:
