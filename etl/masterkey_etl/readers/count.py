@@ -18,6 +18,8 @@ from masterkey_etl.ledger import IndependentCount
 from masterkey_etl.readers import limits
 from masterkey_etl.source_model import SourceModel
 
+_BLANK = ("\n", "\r\n", "\r")
+
 
 def count_values(stream: BinaryIO, model: SourceModel, encoding: str | None = None) -> IndependentCount:
     """Count rows below the header, columns of the header, and fields beyond it. Memory is one row."""
@@ -75,6 +77,8 @@ def _split(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
 
     while waiting or (line := next(source, "")):
         if not waiting:
+            if line in _BLANK:
+                continue
             waiting.append(line)
         taken.clear()
         reader = csv.reader(feed(), delimiter=delimiter, strict=True)

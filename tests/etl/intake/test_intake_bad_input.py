@@ -174,6 +174,13 @@ def test_a_quote_left_open_in_a_long_file_is_bounded(read_text, good):
     assert len(got.records) == len(rows) - 1
 
 
+def test_a_row_of_more_lines_than_allowed_is_a_quote_left_open(read_text, good, monkeypatch):
+    monkeypatch.setattr(limits, "ROW_LINES", 3)
+    got = read_text(good("a").replace("R1", '"1\n2\n3\n4\n5"'), good("b").replace("R1", '"1\n2\n3"'))
+    assert got.only("etl.open-quote").place.row == 2
+    assert [r.values[0] for r in got.records] == ["b"]
+
+
 def test_a_stray_quote_keeps_the_row(read_text, good):
     got = read_text(good("a").replace(",R1,", ',"R"1,'), good("b"))
     assert got.only("etl.stray-quote").place.row == 2

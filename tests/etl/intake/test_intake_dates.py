@@ -60,6 +60,8 @@ def test_dates_that_are_read(text, formats, calendar, expected):
         ("3019/1/5", ["%Y/%m/%d"], "ce", "future"),
         ("1019/1/5", ["%Y/%m/%d"], "ce", "early"),
         ("昭和64年2月1日", [], "japanese", "era"),
+        ("昭和64年1月8日", [], "japanese", "era"),
+        ("平成31年5月1日", [], "japanese", "era"),
         ("令和元年4月30日", [], "japanese", "era"),
         ("平成0年1月1日", [], "japanese", "impossible"),
         ("00000000", ["%Y%m%d"], "ce", "not-a-date"),

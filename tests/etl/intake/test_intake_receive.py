@@ -182,3 +182,27 @@ def test_killed_at_every_fsync_and_rename(workspace: Workspace, sent: Path, at: 
     delivery = receive(workspace, SITE, sent)
     assert delivery.open().read() == sent.read_bytes()
     assert kept_files(workspace) == [f"{delivery.sha256}.mk"]
+
+
+def test_bytes_are_durable_before_they_get_their_name(workspace: Workspace, sent: Path, monkeypatch):
+    calls: list[str] = []
+    fsync, rename = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        calls.append("fsync folder" if Path(f"/proc/self/fd/{descriptor}").is_dir() else "fsync file")
+        fsync(descriptor)
+
+    def noted_rename(source: Path, target: Path) -> Path:
+        calls.append("rename")
+        return rename(source, target)
+
+    workspace.keys(SITE)
+    monkeypatch.setattr(files.os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_rename)
+    receive(workspace, SITE, sent)
+    assert calls == ["fsync file", "rename", "fsync folder", "rename", "fsync folder"]
+
+
+def test_no_nonce_is_used_twice():
+    nonces = {receiving._nonce(b"prefix7", n, last) for n in range(300) for last in (False, True)}
+    assert len(nonces) == 600 and {len(n) for n in nonces} == {12}
