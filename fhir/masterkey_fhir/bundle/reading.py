@@ -95,7 +95,32 @@ def _scan(text: str) -> tuple[Object, list[str]]:
     return bundle, texts
 
 
+# How nearly every entry is written: fullUrl, resource, request. A match spares the walk over its members.
+_ENTRY = re.compile(r'\{\s*"fullUrl"\s*:\s*"([^"\\\x00-\x1f]*)"\s*,\s*"resource"\s*:\s*(?=\{)')
+_REQUEST = re.compile(r'\s*,\s*"request"\s*:\s*(?=\{)')
+_END = re.compile(r"\s*\}")
+
+
 def _scan_entry(text: str, at: int) -> tuple[Object, str, int]:
+    """(entry, text of its resource, where it ends). Raises ValueError where the text is not JSON."""
+    return _usual_entry(text, at) or _any_entry(text, at)
+
+
+def _usual_entry(text: str, at: int) -> tuple[Object, str, int] | None:
+    head = _ENTRY.match(text, at)
+    if head is None:
+        return None
+    resource, end = scan_value(text, head.end())
+    between = _REQUEST.match(text, end)
+    if between is None:
+        return None
+    request, last = scan_value(text, between.end())
+    tail = _END.match(text, last)
+    entry = {"fullUrl": head[1], "resource": resource, "request": request}
+    return (entry, text[head.end() : end], tail.end()) if tail else None
+
+
+def _any_entry(text: str, at: int) -> tuple[Object, str, int]:
     entry: Object = {}
     span = (at, at)
 
