@@ -17,7 +17,8 @@ from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template.analysis import Resource, leaves
 from masterkey_etl.template.nodes import uses
-from masterkey_etl.template.writer import CONDITION, NO_ID, SAME_ID, UNREADABLE, Written
+from masterkey_etl.template.shared_values import UNREADABLE
+from masterkey_etl.template.writer import CONDITION, NO_ID, SAME_ID, Written
 from masterkey_fhir.issue import Issue, Place, issue
 
 UNUSED = "no resource that was emitted uses it"
