@@ -11,6 +11,7 @@ from typing import Any
 from masterkey_etl import pipeline
 from masterkey_etl.ledger import STATUSES, balance
 from masterkey_etl.pipeline import Assessed, LoadError, Request, Stored
+from masterkey_etl.template import calm_collector
 from masterkey_etl.timing import Stopwatch
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
@@ -119,7 +120,7 @@ def load(
     workspace = Workspace.open(data, create=True)
     report, watch = LoadReport(), Stopwatch()
     told = (lambda seconds: waiting("load", seconds)) if waiting else None
-    with workspace.lock("load", told):
+    with workspace.lock("load", told), calm_collector():
         workspace.clean()
         repository = Repository.open(workspace.repository_url)
         try:

@@ -70,6 +70,8 @@ class Flow:
     request: Request
     delivery: receiving.Delivery
     number_before: int | None = None
+    earlier: bool = False  # a delivery of this name is here already: what it made may be gone from this one
+    spared: set[str] = field(default_factory=set)  # set aside or held: their last valid version stays
     reading: Reading | None = None
     compiled: CompiledMap | None = None
     ledger: Ledger | None = None
@@ -129,7 +131,7 @@ def receive(request: Request) -> Flow:
     delivery = receiving.receive(
         request.workspace, request.site, request.path, latest_sha256=before.sha256 if before else None
     )
-    return Flow(request, delivery, before.id if before and delivery.is_repeat else None)
+    return Flow(request, delivery, before.id if before and delivery.is_repeat else None, before is not None)
 
 
 def read(flow: Flow) -> Flow:
@@ -196,6 +198,15 @@ def store(flow: Flow) -> Stored:
     )
 
 
+def _withdraw(flow: Flow, writer: Writer, batch: list[list[Produced]]) -> None:
+    """A corrected delivery: what it no longer says of a patient is deleted, as a version of its own."""
+    made = {_name(p.resource) for record in batch for p in record} | flow.spared
+    patients = sorted({s for record in batch for p in record if (s := _about(p.resource)) is not None})
+    for kind, id_ in writer.reader.made_of(flow.site, flow.place.file, patients) if patients else ():
+        if f"{kind}/{id_}" not in made and writer.delete(flow.site, kind, id_):
+            flow.counts["deleted"] += 1
+
+
 def _begin(flow: Flow, writer: Writer) -> int:
     assert flow.compiled is not None
     delivery = flow.delivery
@@ -211,6 +222,8 @@ def _put(flow: Flow, writer: Writer, number: int) -> None:
         flow.counts += writer.put_many(
             flow.site, [(p.resource, None, source(rows=p.rows, block=p.block)) for p in accepted]
         )
+        if flow.earlier:
+            _withdraw(flow, writer, batch)
         if flow.request.progress:
             flow.request.progress(sum(flow.counts.values()), None)
 
@@ -295,6 +308,7 @@ def _judged(flow: Flow, p: Produced) -> list[Issue]:
 def _without(flow: Flow, record: list[Produced], wrong: set[int]) -> list[Produced]:
     """What can stand without the wrong ones: their dependants are held, a genomic report is all or nothing."""
     gone = {_name(record[n].resource) for n in wrong}
+    flow.spared |= gone
     whole = any(p.resource["resourceType"] == "DiagnosticReport" for p in record)
     flow.counts["set aside"] += len(wrong)
     kept = [p for n, p in enumerate(record) if n not in wrong]
@@ -323,6 +337,7 @@ def _with_known_patient(flow: Flow, record: list[Produced], known: set[str]) -> 
 
 def _hold(flow: Flow, p: Produced, rule: str, waits_for: str) -> None:
     flow.counts["held"] += 1
+    flow.spared.add(_name(p.resource))
     row = p.rows[0] if p.rows else None
     place = replace(flow.place, row=row, field=p.block)
     flow.issues.append(issue(rule, place, record=_name(p.resource), waits_for=waits_for))
@@ -337,6 +352,10 @@ def _subject(resource: Resource) -> str | None:
     reference = str(about.get("reference", "")) if isinstance(about, dict) else ""
     kind, _, id_ = reference.rpartition("/")
     return id_ if kind.endswith("Patient") else None
+
+
+def _about(resource: Resource) -> str | None:
+    return resource.get("id") if resource["resourceType"] == "Patient" else _subject(resource)
 
 
 def _references(value: Any) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, select
 
 from masterkey_fhir.store import schema
 from masterkey_fhir.store.model import Change, Page, Source, Stored, instant
@@ -132,6 +132,16 @@ class Reader:
         query = _sources().where(*_is(site, type, id), schema.provenance.c.version == version)
         row = next(self._rows(query), None)
         return _source(row) if row else None
+
+    def made_of(self, site: str, file: str, patients: Sequence[str]) -> list[tuple[str, str]]:
+        """(type, id) of the current resources of these patients whose current version a file made."""
+        p, word = schema.provenance, schema.term
+        current = and_(p.c.site == r.c.site, p.c.key == r.c.key, p.c.version == r.c.version)
+        joined = r.join(p, current).join(s, s.c.key == r.c.site).join(t, t.c.key == r.c.type)
+        file_is = p.c.file == select(word.c.key).where(word.c.name == file).scalar_subquery()
+        query = select(t.c.name, r.c.id).select_from(joined)
+        query = query.where(s.c.name == site, r.c.deleted == 0, r.c.patient.in_(patients), file_is)
+        return [(str(kind), str(id_)) for kind, id_ in self._rows(query.order_by(t.c.name, r.c.id))]
 
     def made_from(self, site: str, file: str, row: int) -> list[tuple[Stored, Source]]:
         """Current resources that a row of a file became."""
