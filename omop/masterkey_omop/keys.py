@@ -6,6 +6,7 @@ projector's private store beside the repository and is backed up with it; each C
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -33,16 +34,22 @@ class KeyError_(MasterkeyError):  # noqa: N801, N818 (KeyError is Python's)
 class KeyMap:
     """The key map in one DuckDB file. `allocate` is set-wise; what it returns is durable after `commit`."""
 
-    def __init__(self, path: Path | str | None = None) -> None:
+    def __init__(self, path: Path | str | None = None, *, wait: float = 20.0) -> None:
+        """Open or create; waits up to `wait` seconds for a process that reads the map (it is locked per process)."""
         import duckdb
 
-        self._path = Path(path) if path else None
-        try:
-            self._db = duckdb.connect(str(path) if path else ":memory:")
-            self._db.execute(_TABLE)
-            self._db.execute("BEGIN")
-        except duckdb.Error as error:
-            raise KeyError_(issue("omop.keys-unreadable", Place(file=self._path.name if self._path else ""))) from error
+        shown = Path(path).name if path else ""
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                self._db = duckdb.connect(str(path) if path else ":memory:")
+                break
+            except duckdb.Error as error:
+                if "lock" not in str(error) or time.monotonic() > deadline:
+                    raise KeyError_(issue("omop.keys-unreadable", Place(file=shown))) from error
+                time.sleep(0.1)
+        self._db.execute(_TABLE)
+        self._db.execute("BEGIN")
 
     def allocate(self, site: str, keys: Iterable[Key]) -> Mapping[Key, int]:
         """The integer of each key; new ones get the next integers of their table, in sorted order.

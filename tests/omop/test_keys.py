@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,13 +58,39 @@ def test_full_and_damaged_maps_say_so(tmp_path: Path) -> None:
         KeyMap(tmp_path / "keys.duckdb")
 
 
+READER = """
+import duckdb, sys, time
+connection = duckdb.connect(sys.argv[1], read_only=True)
+print("open", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(("held", "wait"), [("1.5", 20.0), ("30", 0.2)])
+def test_a_map_that_is_being_read_is_waited_for(tmp_path: Path, held: str, wait: float) -> None:
+    with KeyMap(tmp_path / "keys.duckdb") as keys:
+        keys.allocate("s", [A])
+        keys.commit()
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, tmp_path / "keys.duckdb", held], stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "open\n"
+    if wait > 1:
+        with KeyMap(tmp_path / "keys.duckdb", wait=wait) as keys:
+            assert keys.find("person", 1) == ("s", A)
+    else:
+        with pytest.raises(KeyError_, match="can't be opened"):
+            KeyMap(tmp_path / "keys.duckdb", wait=wait)
+    reader.kill()
+    reader.communicate()
+
+
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.lists(st.builds(Key, st.sampled_from(["person", "note"]), names, names, names), max_size=8))
-)
+@given(st.lists(st.lists(st.builds(Key, st.sampled_from(["person", "note"]), names, names, names), max_size=8)))
 def test_any_history_is_a_bijection(batches: list[list[Key]]) -> None:
     keys, seen = KeyMap(), dict[Key, int]()
     for batch in batches:

@@ -130,7 +130,12 @@ class Projection:
         self._patients = 0
 
     def run(self) -> ProjectionResult:
-        begun = time.perf_counter()
+        try:
+            return self._run(time.perf_counter())
+        finally:
+            self._words.close()
+
+    def _run(self, begun: float) -> ProjectionResult:
         state = self._store.state()
         current = state.get("version") == self._version and int(state["high_water"]) == self._repository.last_change()
         published = self._all or not current
