@@ -16,7 +16,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from masterkey_etl.project import ProjectionMapError, ProjectionResult, load_maps, project
+from masterkey_etl.project import ProjectionMapError, ProjectionResult, load_maps, project, vocabulary_file
 from masterkey_etl.project.census import Census, paths_of
 from masterkey_etl.project.paths import read_by
 from masterkey_fhir.store import Repository
@@ -327,6 +327,37 @@ def test_a_changed_map_rebuilds(tmp_path: Path, repository: Repository, reposito
     connection = duckdb.connect(str(tmp_path / "cdm/cdm.duckdb"), read_only=True)
     assert connection.execute("SELECT care_site_name FROM care_site").fetchall() == [("o1",)]
     connection.close()
+
+
+def test_a_loaded_vocabulary_rebuilds(tmp_path: Path, repository: Repository) -> None:
+    put(repository, "jp_x", HOSPITAL, *CASE)
+    project(tmp_path, repository)
+    folder = tmp_path / "athena"
+    folder.mkdir()
+    dates = "valid_start_date\tvalid_end_date\tinvalid_reason\n"
+    (folder / "CONCEPT.csv").write_text(
+        "concept_id\tconcept_name\tdomain_id\tvocabulary_id\tconcept_class_id\tstandard_concept\tconcept_code\t"
+        f"{dates}100\tLiposarcoma of hip\tCondition\tICDO3\tICDO Condition\tS\t8858/3-C49.5\t"
+        "19700101\t20991231\t\n",
+        encoding="utf-8",
+    )
+    (folder / "CONCEPT_RELATIONSHIP.csv").write_text(f"concept_id_1\tconcept_id_2\trelationship_id\t{dates}", "utf-8")
+    (folder / "VOCABULARY.csv").write_text(
+        "vocabulary_id\tvocabulary_name\tvocabulary_reference\tvocabulary_version\tvocabulary_concept_id\n"
+        "None\tOMOP\tOMOP\tv5 test\t0\n",
+        encoding="utf-8",
+    )
+    vocabulary_file(tmp_path).parent.mkdir()
+    vocabulary.load_bundle(folder, vocabulary_file(tmp_path))
+    result = project(tmp_path, repository)
+    assert (result.published, result.patients) == (True, 1)
+    connection = duckdb.connect(str(tmp_path / "cdm/cdm.duckdb"), read_only=True)
+    assert connection.execute(
+        "SELECT condition_concept_id, concept_name, vocabulary_version FROM condition_occurrence "
+        "JOIN concept ON concept_id = condition_concept_id, cdm_source"
+    ).fetchall() == [(100, "Liposarcoma of hip", "v5 test")]
+    connection.close()
+    assert project(tmp_path, repository).published is False
 
 
 @pytest.mark.parametrize(

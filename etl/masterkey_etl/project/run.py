@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from masterkey_etl.project.census import Census
 from masterkey_etl.project.maps import Maps, load_maps
+from masterkey_etl.project.model import Row
 from masterkey_etl.project.paths import read_by
-from masterkey_etl.project.rows import Context, Row, rows_for_patient
+from masterkey_etl.project.rows import Context, rows_for_patient
 from masterkey_etl.project.writer import CdmWriter
 from masterkey_fhir.issue import Issue, Place, issue
 from masterkey_omop import schema, vocabulary
+from masterkey_omop.data import folder as spec_folder
 from masterkey_omop.keys import KeyMap
 from masterkey_omop.publish import SIDE, Build, CdmStore
 from masterkey_omop.vocabulary import Vocabulary
@@ -239,8 +241,11 @@ class Projection:
 
 def version_of(maps: Maps, words: Vocabulary) -> str:
     """What decides the rows beside the resources: maps, vocabulary, specification, code."""
-    spec = repr(sorted(schema.tables().items())) + repr(sorted(schema.tables("side").items()))
-    text = b"\0".join([maps.text, words.version.encode(), spec.encode(), CODE_VERSION.encode()])
+    files = [p for p in sorted(spec_folder("spec").rglob("*")) if p.suffix in (".csv", ".sql")]
+    spec = b"".join(path.read_bytes() for path in files)
+    bundle = words.file.stat() if words.file else None
+    loaded = f"{words.version} {bundle.st_size} {bundle.st_mtime_ns}" if bundle else words.version
+    text = b"\0".join([maps.text, loaded.encode(), spec, CODE_VERSION.encode()])
     return blake2b(text, digest_size=8).hexdigest()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from masterkey_etl.project.census import Census
 from masterkey_etl.project.maps import target_tables
-from masterkey_etl.project.rows import Row
+from masterkey_etl.project.model import Row
 from masterkey_omop import schema
 from masterkey_omop.keys import Key, KeyMap
 from masterkey_omop.publish import SIDE, Build
