@@ -17,9 +17,7 @@ def na(text: str) -> str:
 
 @pytest.mark.shared
 def test_tables_equal_the_specification(shared: Path) -> None:
-    with (shared / "data/omop/cdm/OMOP_CDMv5.4_Table_Level.csv").open(
-        encoding="utf-8-sig", newline=""
-    ) as stream:
+    with (shared / "data/omop/cdm/OMOP_CDMv5.4_Table_Level.csv").open(encoding="utf-8-sig", newline="") as stream:
         stated = [
             (r["cdmTableName"], r["schema"], r["isRequired"] == "Yes", na(r["conceptPrefix"]))
             for r in csv.DictReader(stream)
@@ -31,9 +29,7 @@ def test_tables_equal_the_specification(shared: Path) -> None:
 
 @pytest.mark.shared
 def test_fields_equal_the_specification(shared: Path) -> None:
-    with (shared / "data/omop/cdm/OMOP_CDMv5.4_Field_Level.csv").open(
-        encoding="utf-8-sig", newline=""
-    ) as stream:
+    with (shared / "data/omop/cdm/OMOP_CDMv5.4_Field_Level.csv").open(encoding="utf-8-sig", newline="") as stream:
         stated = [
             (
                 r["cdmTableName"],
