@@ -27,6 +27,7 @@ from masterkey_etl.template.shape import is_primitive, slots
 from masterkey_fhir.definitions import resource_types, types
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Resource = dict[str, Any]
 Found = list[tuple[str, str]]  # (rule, element path), no values
 Handler = Callable[[Any, Found], Any]
@@ -159,7 +160,7 @@ def _place(text: str, problem: str) -> Place:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = Place(file="identity.yaml", row=mark.line + 1 if mark else None)

@@ -218,14 +218,16 @@ def balance(rows: Iterable[LedgerRow]) -> Mapping[str, int]:
 
 def write_lines(lines: Iterable[Line], path: Path) -> int:
     """Keep single lost values as Parquet (row, column, status, reason, value). Returns how many."""
+    import duckdb  # pyarrow.parquet would import pandas: a second
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     kept = list(lines)
     schema = pa.schema([("row", pa.int64()), *((n, pa.string()) for n in ("column", "status", "reason", "value"))])
     table = pa.table({name: [getattr(line, name) for line in kept] for name in schema.names}, schema=schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    pq.write_table(table, temporary, compression="zstd")
+    with duckdb.connect() as db:
+        db.register("lines", table)
+        db.execute(f"COPY lines TO '{str(temporary).replace(chr(39), chr(39) * 2)}' (FORMAT parquet, COMPRESSION zstd)")
     temporary.replace(path)
     return len(kept)
