@@ -14,10 +14,10 @@ demo: $(VENV)/.run ## environment, then the main job on a synthetic cohort: file
 	@$(BIN)/python -m masterkey_api.demo --data $(DEMO)
 
 test: $(VENV)/.dev ## environment with extras, then the suite; what the machine lacks is skipped by name
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile
 
 test-all: $(VENV)/.dev ## the whole suite, slow parts included
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: $(VENV)/.dev ## ruff, mypy strict, import-linter, public types, generated pages
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from masterkey_etl import synth
 from masterkey_etl.workspace import Workspace
 
 CLOCK = {"updated", "received", "recorded"}  # columns that hold a time of day
-IN_CI = 8  # strikes taken when the suite is sampled
+IN_CI = 4  # strikes taken when the suite is sampled
 
 
 @pytest.fixture(scope="module")

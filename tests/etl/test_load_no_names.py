@@ -24,7 +24,7 @@ PLANTED = 500
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("names")
-    synth.synth(folder / "cohort", patients=600, seed=11, plant_identifiers=PLANTED)
+    synth.synth(folder / "cohort", patients=250, seed=11, plant_identifiers=PLANTED)
     return folder
 
 

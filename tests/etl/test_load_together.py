@@ -19,7 +19,7 @@ from masterkey_etl import assessment, loading, synth
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("together")
     synth.synth(folder / "a", patients=8, seed=1)
-    synth.synth(folder / "b", patients=150, seed=2)
+    synth.synth(folder / "b", patients=60, seed=2)
     return folder
 
 
@@ -40,7 +40,7 @@ def test_two_loads_at_once_take_turns(cohort: Path, tmp_path: Path) -> None:
     both = [start(tmp_path, "load", str(cohort / name)) for name in ("a", "b")]
     said = [p.communicate(timeout=240) for p in both]
     assert [p.returncode in (0, 1) for p in both] == [True, True], said
-    assert persons(tmp_path) >= 150
+    assert persons(tmp_path) >= 60
     assert any("waiting" in err for _, err in said)
 
 
@@ -93,7 +93,7 @@ def test_ctrl_c_leaves_nothing_half(cohort: Path, tmp_path: Path) -> None:
     _, said = running.communicate(timeout=60)
     assert running.returncode in (130, 0, 1)
     assert "Traceback" not in said
-    assert persons(tmp_path) in (before, before + 150)
+    assert persons(tmp_path) in (before, before + 60)
     assert loading.load(tmp_path, [cohort / "b"]).exit_code in (0, 1)
 
 
@@ -122,4 +122,4 @@ def test_a_full_disk_is_an_issue_and_the_workspace_stays_intact(cohort: Path, tm
     assert "Traceback" not in run.stderr
     assert persons(tmp_path) == before
     assert loading.load(tmp_path, [cohort / "b"]).exit_code in (0, 1)
-    assert persons(tmp_path) == before + 150
+    assert persons(tmp_path) == before + 60

@@ -294,6 +294,7 @@ run.project(root, Repository.open(root / "repository.db"))
 """
 
 
+@pytest.mark.slow  # tests/etl/test_load_killed.py samples these strikes
 def test_killed_anywhere_a_second_run_completes(tmp_path: Path, repository: Repository) -> None:
     put(repository, "jp_x", HOSPITAL, *of_patient("a"))
     project(tmp_path, repository)

@@ -97,6 +97,7 @@ def peak(folder: Path, patients: int) -> int:
     return found
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_cohort(tmp_path: Path) -> None:
     package.synth(tmp_path / "warm", patients=1500, seed=2, example=False)  # fills the bounded cache of dates
     small, large = peak(tmp_path / "small", 500), peak(tmp_path / "large", 3000)

@@ -182,6 +182,7 @@ with CdmStore(sys.argv[1]).building(lag=100) as build:
 """
 
 
+@pytest.mark.slow  # tests/etl/test_load_killed.py samples these strikes
 def test_killed_at_every_step_the_published_generation_is_whole(tmp_path: Path) -> None:
     killed, base = 0, tmp_path / "base"
     publish(base, 1)
