@@ -53,7 +53,12 @@ def query(data: Path, sql: str, params: Mapping[str, Any] | None = None) -> Answ
 
     from masterkey_omop import ohdsi_sql
 
-    with duckdb.connect(str(published_cdm(data)), read_only=True) as connection:
+    path = published_cdm(data)
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error:
+        raise AssessmentError(issue("omop.cdm-unreadable", Place(file=path.name))) from None
+    with connection:
         return ohdsi_sql.run(sql, connection, dict(params or {}))
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from masterkey_etl import maps
+from masterkey_etl.readers import read as read_whole
 from masterkey_etl.readers.rows import Rows
-from masterkey_etl.receive import open_kept
+from masterkey_etl.receive import Delivery
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import MasterkeyError, Place, issue
@@ -146,12 +148,14 @@ class _Explainer:
         if self.workspace.role != "site":
             return {}
         model = SourceModel.load(model_id, self.workspace.overlay)
-        kept = self.workspace.root / "kept" / submission.site / f"{submission.sha256}.mk"
-        with open_kept(kept, self.workspace.keys(submission.site)) as stream:
-            read = Rows(stream, model.encoding[0], model.delimiter)
-            positions = model.match(next(iter(read)).fields).positions
+        site, sha = submission.site, submission.sha256
+        kept = self.workspace.root / "kept" / site / f"{sha}.mk"
+        keys, scratch = self.workspace.keys(site), self.workspace.scratch
+        delivery = Delivery(site, submission.file, sha, submission.bytes, kept, True, keys, scratch)
+        reading = read_whole(delivery, model)  # its encoding and header, wherever that stands
+        with closing(Rows(delivery.open(), reading.encoding.name, model.delimiter)) as read:
             fields = next((r.fields for r in read if r.number == row), [])
-        pairs = zip(model.columns, positions, strict=True)
+        pairs = zip(model.columns, reading.header.positions, strict=True)
         return {c.id: fields[p] for c, p in pairs if p is not None and p < len(fields)}
 
     # -- forward ------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from masterkey_etl import pipeline
+from masterkey_etl.files import read_issue
 from masterkey_etl.ledger import STATUSES, balance
 from masterkey_etl.pipeline import Assessed, LoadError, Request, Stored
 from masterkey_etl.template import calm_collector
@@ -38,7 +39,8 @@ class LoadReport:
 
     @property
     def exit_code(self) -> int:
-        if self.broken or not self.stored:
+        unread = any(i.severity == "fatal" for s in self.stored for i in s.issues)
+        if self.broken or unread or not self.stored:
             return 2
         return int(any(i.is_error for i in self.issues))
 
@@ -156,27 +158,56 @@ def _placed(i: Issue, request: Request) -> Issue:
 def _files(
     workspace: Workspace, paths: Sequence[Path], site: str | None, refused: list[Issue]
 ) -> Iterator[tuple[str, Path]]:
-    """(site, file), in an order that does not depend on the file system; what patients' files come first."""
+    """(site, file), in an order that does not depend on the file system; what patients' files come first.
+
+    A path that gives no file is told, and the other paths go on; an unknown `site` ends all.
+    """
+    if site:
+        workspace.site(site)
     for given in paths:
-        if given.is_dir():
-            yield from _in_folder(workspace, given, site, refused)
-        elif given.exists():
-            yield workspace.site(site or given.resolve().parent.name).id, given
+        try:
+            found = list(_at(workspace, given, site, refused))
+        except MasterkeyError as error:
+            refused += [i.at(file=str(given)) for i in error.issues]
+        except OSError as error:
+            refused.append(read_issue(error, given, Place(file=str(given))))
         else:
-            refused.append(issue("etl.path-absent", Place(file=str(given))))
+            yield from found
+
+
+def _at(workspace: Workspace, given: Path, site: str | None, refused: list[Issue]) -> Iterator[tuple[str, Path]]:
+    if given.is_dir():
+        told = len(refused)
+        found = list(_in_folder(workspace, given, site, refused))
+        if not found and told == len(refused):
+            refused.append(issue("etl.path-absent", Place(file=str(given / "*"))))
+        yield from found
+    elif given.exists():
+        yield workspace.site(site or given.resolve().parent.name).id, given
+    else:
+        refused.append(issue("etl.path-absent", Place(file=str(given))))
 
 
 def _in_folder(workspace: Workspace, root: Path, site: str | None, refused: list[Issue]) -> Iterator[tuple[str, Path]]:
-    if site or root.resolve().name in workspace.sites:
-        where = workspace.site(site or root.resolve().name).id
+    """Its files; without `site` its name, else those of its folders, tell the site."""
+    name = root.resolve().name
+    if site or name in workspace.sites:
+        where = workspace.site(site or name).id
         yield from ((where, p) for p in sorted(root.rglob("*")) if _is_data(p))
         return
-    for child in sorted(root.iterdir()):
-        if child.is_dir() and child.name in workspace.sites:
+    inside = sorted(root.iterdir())
+    for child in (c for c in inside if c.is_dir()):
+        if child.name in workspace.sites:
             yield from ((child.name, p) for p in sorted(child.rglob("*")) if _is_data(p))
-        elif child.is_dir():
-            known = ", ".join(sorted(workspace.sites))
-            refused.append(issue("etl.site-unknown", Place(file=str(child)), known=known, given=child.name))
+        else:
+            refused.append(_unknown(workspace, child))
+    if not any(c.is_dir() for c in inside) and any(_is_data(c) for c in inside):
+        refused.append(_unknown(workspace, root))
+
+
+def _unknown(workspace: Workspace, folder: Path) -> Issue:
+    known = ", ".join(sorted(workspace.sites))
+    return issue("etl.site-unknown", Place(file=str(folder)), known=known, given=folder.resolve().name)
 
 
 def _is_data(path: Path) -> bool:

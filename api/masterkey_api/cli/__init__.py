@@ -39,6 +39,8 @@ def workspace(
     ),
 ) -> None:
     """Global options."""
+    if not data.strip() or data.startswith("-"):
+        raise typer.BadParameter("--data needs a folder after it")
     os.environ["MASTERKEY_DATA"] = data
 
 
@@ -92,8 +94,11 @@ def data_first(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 errors stay open, 2 not trustworthy or not possible."""
-    words = data_first(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = data_first(given)
     try:
+        if given[-1:] == ["--data"]:
+            raise typer.BadParameter("--data needs a folder after it")
         return int(app(words, standalone_mode=False) or 0)
     except MasterkeyError as error:
         for found in error.issues:
@@ -114,6 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _usage_or_unexpected(error: Exception) -> int:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # what click says about usage
         print(f"masterkey: {error.format_message()}\nTry `masterkey --help`.", file=sys.stderr)
+        return 2
+    if isinstance(error, RecursionError):
+        print("masterkey: the input is nested too deeply to be read. Nest it less, or split it.", file=sys.stderr)
         return 2
     if isinstance(error, OSError):
         place, what = error.filename or "the file system", error.strerror or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,11 @@ import typer
 from masterkey_api.cli.shown import as_json, data_dir, table
 
 app = typer.Typer(no_args_is_help=True, help="Run the check suites, write their report.")
+
+
+class Language(StrEnum):
+    en = "en"
+    ja = "ja"
 
 
 @app.command("run")
@@ -37,9 +43,9 @@ def run(
 @app.command("report")
 def report(
     out: Annotated[Path | None, typer.Option(help="Default: reports/ in the workspace.")] = None,
-    language: Annotated[str, typer.Option(help="en | ja")] = "en",
+    language: Annotated[Language, typer.Option()] = Language.en,
 ) -> None:
     """One self-contained HTML page and its JSON twin. Example: `masterkey quality report --language ja`"""
     from masterkey_etl import assessment
 
-    print(assessment.write_report(data_dir(), out=out, language=language))
+    print(assessment.write_report(data_dir(), out=out, language=language.value))

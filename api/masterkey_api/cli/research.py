@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,18 +19,29 @@ Params = Annotated[
 ]
 
 
+class Format(StrEnum):
+    csv = "csv"
+    ndjson = "ndjson"
+    parquet = "parquet"
+
+
+class Dialect(StrEnum):
+    duckdb = "duckdb"
+    postgres = "postgres"
+
+
 def view(
     definition: Annotated[Path, typer.Argument(metavar="VIEW.json")],
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="JSON, NDJSON or Bundle files.")],
     engine: Annotated[str, typer.Option(help="python")] = "python",
-    to: Annotated[str, typer.Option(help="csv | ndjson | parquet")] = "csv",
+    to: Annotated[Format, typer.Option()] = Format.csv,
     out: Annotated[Path | None, typer.Option(help="File to write; default standard output (not for parquet).")] = None,
 ) -> int:
     """Run a SQL-on-FHIR v2 ViewDefinition. Example: `masterkey view patients.json bundle.json --to csv`"""
     from masterkey_fhir import views
 
     result = views.run(definition, inputs, engine=engine)
-    result.write(to, out or sys.stdout.buffer)
+    result.write(to.value, out or sys.stdout.buffer)
     for i in result.issues:
         print(f"{i.severity}: {i}", file=sys.stderr)
     return int(any(i.is_error for i in result.issues))
@@ -90,7 +102,7 @@ def _params(given: list[str] | None) -> dict[str, str]:
 @sql.command("translate")
 def sql_translate(
     query: Annotated[str, typer.Argument(metavar='"SQL"|FILE.sql')],
-    to: Annotated[str, typer.Option(help="duckdb | postgres")] = "duckdb",
+    to: Annotated[Dialect, typer.Option()] = Dialect.duckdb,
     param: Params = None,
 ) -> None:
     """OHDSI-SQL to another dialect.
@@ -99,7 +111,7 @@ def sql_translate(
     """
     from masterkey_omop import ohdsi_sql
 
-    print(ohdsi_sql.translate(ohdsi_sql.render(_text(query), _params(param)), to=to))
+    print(ohdsi_sql.translate(ohdsi_sql.render(_text(query), _params(param)), to=to.value))
 
 
 @sql.command("run")

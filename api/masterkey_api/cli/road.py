@@ -20,6 +20,12 @@ class Role(StrEnum):
     registry = "registry"
 
 
+class State(StrEnum):
+    open = "open"
+    closed = "closed"
+    all = "all"
+
+
 def init(
     role: Annotated[Role, typer.Option(help="site: keeps identities; registry: never stores them.")] = Role.registry,
 ) -> None:
@@ -52,8 +58,8 @@ def synth(
 
 
 def load(
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders; a folder OUT/<site>/... tells the site.")],
-    site: Annotated[str | None, typer.Option(help="Site id, <country>_<site>.")] = None,
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders; a folder `OUT/<site>/...` tells the site.")],
+    site: Annotated[str | None, typer.Option(help="Site id, `<country>_<site>`.")] = None,
     json: AsJson = False,
 ) -> int:
     """The whole road: file to FHIR to OMOP, with an account of every value.
@@ -143,16 +149,16 @@ def submissions_list(json: AsJson = False) -> None:
 
 @issues.command("list")
 def issues_list(
-    state: Annotated[str, typer.Option(help="open | closed | all")] = "open",
+    state: Annotated[State, typer.Option()] = State.open,
     site: Annotated[str | None, typer.Option()] = None,
     json: AsJson = False,
 ) -> None:
     """Issues by kind, with the first place and the remedy. Example: `masterkey issues list --site jp_ncch`"""
     from masterkey_etl import assessment
 
-    found = assessment.issues(data_dir(), state=state, site=site)
+    found = assessment.issues(data_dir(), state=state.value, site=site)
     if json:
         return as_json([i.as_outcome() | {"site": i.place.site, "record": i.record, "count": i.count} for i in found])
-    print(f"{len(found):,} {state} issues")
+    print(f"{len(found):,} {state.value} issues")
     issue_lines(found, limit=200)
     return None
