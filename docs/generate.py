@@ -13,6 +13,21 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 
 
+DATA_NOTICES = """
+## Data in this repository that others published
+
+- `fhir/definitions`: facts of hl7.fhir.r4.core 4.0.1 (CC0-1.0, HL7 International).
+- `omop/spec`: facts of the OMOP CDM 5.4 specification (OHDSI/CommonDataModel, Apache-2.0); `bindings.csv` names the
+  source of each row.
+- `mappings/concepts`, `mappings/registry`: each row names its source. This material contains content from LOINC
+  (loinc.org), copyright Regenstrief Institute, Inc. OncoTree codes and names: Memorial Sloan Kettering, CC BY 4.0.
+  ICD-O-3 codes and names: World Health Organization, by way of imsweb/layout (BSD-style). NCI Thesaurus: National
+  Cancer Institute. RxNorm: National Library of Medicine. SNOMED CT codes stay under their owner's terms.
+- `mappings/sources/ccat_case`, `ccat_report`: column headings of the C-CAT secondary-use layout as in MANO-B/FELIS
+  (MIT).
+"""
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
@@ -89,19 +104,8 @@ def third_party() -> str:
             )
         )
         rows.append([name, licence.splitlines()[0][:60]])
-    data = (
-        "\n## Data in this repository that others published\n\n"
-        "- `fhir/definitions`: facts of hl7.fhir.r4.core 4.0.1 (CC0-1.0, HL7 International).\n"
-        "- `omop/spec`: facts of the OMOP CDM 5.4 specification (OHDSI/CommonDataModel, Apache-2.0); `bindings.csv` names the source of each row.\n"
-        "- `mappings/concepts`: each row names its source. LOINC codes: this material contains content from LOINC (loinc.org), copyright Regenstrief Institute, Inc. "
-        "OncoTree codes: Memorial Sloan Kettering, CC BY 4.0. NCI Thesaurus codes: National Cancer Institute.\n"
-    )
-    return (
-        "# Third-party notices\n\nWhat masterkey installs; licence texts lie in each package.\n\n"
-        + table(["package", "licence"], rows)
-        + "\n"
-        + data
-    )
+    head = "# Third-party notices\n\nWhat masterkey installs; licence texts lie in each package.\n\n"
+    return head + table(["package", "licence"], rows) + "\n" + DATA_NOTICES
 
 
 def pinned() -> set[str]:
