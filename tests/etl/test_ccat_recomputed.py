@@ -146,6 +146,21 @@ def test_observed_from_the_first_event_to_the_last_known_alive(
     assert cdm(sql) == expected
 
 
+def test_registration_is_a_day_of_the_patient_the_database_update_is_not(cdm: Query, clinical: Patients) -> None:
+    cut = {row[368] for rows in clinical.values() for row in rows}
+    assert cut == {"2024年8月29日"}
+    sql = (
+        "SELECT person_source_value, observation_source_value, observation_date, value_as_string FROM observation"
+        " JOIN person USING (person_id) WHERE observation_source_value IN ('registration', 'database-update')"
+    )
+    expected = Counter(
+        (p, item, day(rows[0][REGISTERED]), value)
+        for p, rows in clinical.items()
+        for item, value in (("registration", None), ("database-update", "2024-08-29"))
+    )
+    assert cdm(sql) == expected
+
+
 # -- the tumour
 
 
