@@ -16,6 +16,8 @@ import typer
 from masterkey_api.cli import maps, quality, research, road, server
 from masterkey_fhir.issue import MasterkeyError
 
+STOPPED = 130  # as shells say it of Ctrl-C; typer makes an Exit of it
+
 app = typer.Typer(
     name="masterkey",
     no_args_is_help=True,
@@ -105,15 +107,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"masterkey: {found}", file=sys.stderr)
         return 2
     except typer.Exit as stop:
-        return stop.exit_code
+        return _stopped() if stop.exit_code == STOPPED else stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("masterkey: stopped; nothing half-loaded was left, run the same command again", file=sys.stderr)
-        return 130
+        return _stopped()
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except Exception as error:  # noqa: BLE001 - the last door: no traceback reaches a user, and no value either
         return _usage_or_unexpected(error)
+
+
+def _stopped() -> int:
+    print("masterkey: stopped; nothing half-loaded was left, run the same command again", file=sys.stderr)
+    return STOPPED
 
 
 def _usage_or_unexpected(error: Exception) -> int:
