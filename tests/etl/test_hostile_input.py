@@ -246,3 +246,14 @@ def test_usage_is_told_plainly(
     told = capsys.readouterr().err
     assert "unexpected" not in told and "Traceback" not in told
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ws"], "nothing was made beside the workspace"
+
+
+def test_ctrl_c_says_that_nothing_is_half_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loading, "load", interrupted)
+    assert cli.main(["load", "x"]) == 130
+    assert "nothing half-loaded was left" in capsys.readouterr().err

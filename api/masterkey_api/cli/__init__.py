@@ -16,7 +16,7 @@ import typer
 from masterkey_api.cli import maps, quality, research, road, server
 from masterkey_fhir.issue import MasterkeyError
 
-STOPPED = 130  # as shells say it of Ctrl-C; typer makes an Exit of it
+STOPPED = 130  # as shells say it of Ctrl-C; typer returns it, raising nothing
 
 app = typer.Typer(
     name="masterkey",
@@ -101,13 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given[-1:] == ["--data"]:
             raise typer.BadParameter("--data needs a folder after it")
-        return int(app(words, standalone_mode=False) or 0)
+        code = int(app(words, standalone_mode=False) or 0)
+        return _stopped() if code == STOPPED else code
     except MasterkeyError as error:
         for found in error.issues:
             print(f"masterkey: {found}", file=sys.stderr)
         return 2
     except typer.Exit as stop:
-        return _stopped() if stop.exit_code == STOPPED else stop.exit_code
+        return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return _stopped()
     except BrokenPipeError:
