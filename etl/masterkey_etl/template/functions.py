@@ -24,6 +24,9 @@ class Function:
     takes_many: bool = False
 
 
+# http://hl7.org/fhir/R4/datatypes.html#Quantity
+_QUANTITY = "{{'value': {0}, 'unit': {1}, 'system': UCUM, 'code': {2}}}"
+
 FUNCTIONS: dict[str, Function] = {
     # FHIRPath N1 5.6, strings
     "substring": Function(TEXT, ("integer", "integer?"), "string", "substring({args})"),
@@ -58,7 +61,7 @@ FUNCTIONS: dict[str, Function] = {
     "year": Function(("date",), (), "integer", "year({0})", sure=True),
     "month": Function(("date",), (), "integer", "month({0})"),
     "day": Function(("date",), (), "integer", "day({0})"),
-    "quantity": Function(NUMBER, ("string", "string"), "Quantity", "quantity({args})", sure=True),
+    "quantity": Function(NUMBER, ("string", "string"), "Quantity", _QUANTITY, sure=True),
 }
 
 # Built in expressions.py: what is lazy, looks at a table, a block or a key.

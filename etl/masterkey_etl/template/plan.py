@@ -33,6 +33,8 @@ class Planned:
         self.level = 0
         self.counter = 0
         self.constants: dict[str, Any] = {}
+        self.subtrees: dict[str, str] = {}  # display of literals -> its name
+        self.known: frozenset[str] = frozenset()  # tests that hold where the next line stands
         self.reasons: list[str] = []
         self.topics: list[str] = []
         self.conditions: list[Group] = []

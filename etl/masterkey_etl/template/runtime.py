@@ -6,7 +6,7 @@ Arguments that reach a function here are never None unless the docstring says so
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from typing import Any
 
@@ -15,22 +15,26 @@ from masterkey_etl.values import nfkc
 
 Number = int | Decimal
 Json = dict[str, Any]
+Rows = tuple[Mapping[str, Any], ...]  # of a concept table
 UCUM = "http://unitsofmeasure.org"  # http://hl7.org/fhir/R4/datatypes.html#Quantity
 
 
-class Memo(dict[str, Any]):
-    """Text of a cell -> value, remembered. Bounded: emptied when full."""
+_NOTHING: dict[Any, None] = {"": None, None: None}
+
+
+class Memo(dict[Any, Any]):
+    """Text of a cell -> value, remembered; nothing gives nothing. Bounded: emptied when full."""
 
     LIMIT = 100_000
 
     def __init__(self, convert: Callable[[str], Any]) -> None:
-        super().__init__({"": None})
+        super().__init__(_NOTHING)
         self.convert = convert
 
     def __missing__(self, text: str) -> Any:
         if len(self) > self.LIMIT:
             self.clear()
-            self[""] = None
+            self.update(_NOTHING)
         found = self[text] = self.convert(text)
         return found
 
@@ -237,31 +241,27 @@ def to_string(a: str | Number | bool) -> str:
 # -- FHIR values
 
 
-def coding(rows: tuple[Json, ...], version: str | None = None) -> list[Json]:
-    """One Coding per row of the concept table; `version` may be None."""
+def coding(rows: Rows, version: str | None = None) -> list[Mapping[str, Any]]:
+    """One Coding per row of the concept table, the table's own objects; `version` may be None."""
     if version is None:
-        return [dict(r) for r in rows]
+        return list(rows)
     return [_with_version(r, version) for r in rows]
 
 
-def one_coding(rows: tuple[Json, ...], version: str | None = None) -> Json:
-    return dict(rows[0]) if version is None else _with_version(rows[0], version)
+def one_coding(rows: Rows, version: str | None = None) -> Mapping[str, Any]:
+    return rows[0] if version is None else _with_version(rows[0], version)
 
 
-def _with_version(row: Json, version: str) -> Json:
+def _with_version(row: Mapping[str, Any], version: str) -> Json:
     return {"system": row["system"], "version": version, **{k: v for k, v in row.items() if k != "system"}}
 
 
-def codeable(rows: tuple[Json, ...] | None, text: str | None, version: str | None = None) -> Json | None:
+def codeable(rows: Rows | None, text: str | None, version: str | None = None) -> Json | None:
     """CodeableConcept of the rows (None: no concept) and the source's own text."""
     out: Json = {"coding": coding(rows, version)} if rows else {}
     if text:
         out["text"] = text
     return out or None
-
-
-def quantity(a: Number, unit: str, code: str) -> Json:
-    return {"value": a, "unit": unit, "system": UCUM, "code": code}
 
 
 def framed(*parts: str | Number | bool | None) -> str:

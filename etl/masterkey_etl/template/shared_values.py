@@ -161,7 +161,7 @@ class Values(Planned):
     def code_coding(self, node: Node) -> str:
         rows, *version = (self.var(a) for a in node.args)
         if not version and not node.many:
-            return self.guarded(f"{rows}[0].copy()", node.args[:1])
+            return self.guarded(f"{rows}[0]", node.args[:1])
         helper = "coding" if node.many else "one_coding"
         return self.guarded(f"{helper}({', '.join([rows, *version])})", node.args[:1])
 
@@ -169,10 +169,12 @@ class Values(Planned):
         rows, text, *version = (self.var(a) for a in node.args)
         found = node.args[0]
         assert isinstance(found.fact, tuple)
-        if version or self.a.concepts.several(*found.fact):
+        if version or node.args[1] is not found.args[0]:
             return f"codeable({', '.join([rows, text, *version])})"
-        # one row, no version: a display instead of a call; a text that is there whenever the value is needs no test
-        return f"{{'coding': [{rows}[0].copy()], 'text': {text}}} if {rows} is not None else codeable(None, {text})"
+        # the text alone decides: one object per text, shared by all resources (which nobody changes in place)
+        look_up = self.a.concepts.table(*found.fact).get
+        memo = runtime.Memo(lambda said: runtime.codeable(look_up(said), said))
+        return f"{self.constant(f'X{node.number}', memo)}[{text}]"
 
     def code_known(self, node: Node) -> str:
         return f"{self.var(node.args[0])} is not None"

@@ -7,7 +7,8 @@
 
 Names: `v7` column 7, `t12` a shared value, `i_x` the id of block x (None: not emitted), `u7`/`m7`/`s7` whether
 column 7 was used, lacked a concept, was set aside by an `$else` (the rest is derived, so a clean record costs
-almost nothing). Generated code is a cache: readable, never edited, never committed.
+almost nothing), `k3` a subtree of literals, made once. Generated code is a cache: readable, never edited, never
+committed.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class _Writer(Values):
             with self.block("def run(record):"):
                 self.run()
             self.line("return run")
-        source = "\n".join(self.lines) + "\n"
+        shared = [f"{name} = {code}" for code, name in self.subtrees.items()]
+        source = "\n".join([*shared, *self.lines]) + "\n"
         constants = {**vars(runtime), "Decimal": Decimal, **self.constants}
         return Written(source, constants, self.reasons, self.topics, self.conditions, self.a.resources)
 
@@ -302,7 +304,7 @@ class _Writer(Values):
     def emit(self, r: Resource, owner: str) -> None:
         if r.external:
             return
-        with self.block(f"if i_{r.name} is not None:"):
+        with self.when(self.has_id(r.name)):
             self.build_resource(r)
             for part in r.id_parts:
                 self.used(part)
@@ -310,6 +312,18 @@ class _Writer(Values):
             for scope in self.a.scopes:
                 if r.scope is not scope and r.scope.within(scope) and r.name in self.collected(scope):
                     self.line(f"r_{r.name}_{scope.number}.append({r.type + '/'!r} + i_{r.name})")
+
+    @contextmanager
+    def when(self, test: str) -> Iterator[None]:
+        """What follows happens under a test ("" = always), and need not ask it again."""
+        if not test:
+            yield
+            return
+        before = self.known
+        self.known = before | {test}
+        with self.block(f"if {test}:"):
+            yield
+        self.known = before
 
     def keep(self, r: Resource, owner: str) -> None:
         """Equal resources of one record are one; different ones with one id are a finding."""
@@ -345,11 +359,11 @@ class _Writer(Values):
             self.line(put.format(code) if "{}" in put else put)
             self.used_parts(part)
         elif isinstance(part, Leaf):
-            with self.block(f"if {self.present(part.node)}:"):
+            with self.when(self.present(part.node)):
                 self.line(_put(put, self.var(part.node)))
                 self.used(part.node)
         elif isinstance(part, Link):
-            with self.block(f"if {self.link_test(part)}:"):
+            with self.when(self.link_test(part)):
                 self.line(_put(put, self.link_code(part)))
         elif isinstance(part, Group):
             self.group(part, put)
@@ -358,8 +372,12 @@ class _Writer(Values):
 
     def group(self, part: Group, put: str) -> None:
         test = f"{self.var(part.when)} is True" if part.when is not None else self.some(part, with_links=True)
-        name = self.fresh("o")
-        with self.block(f"if {test or 'True'}:"):
+        with self.when(test):
+            if (code := self.members_code(part)) is not None:
+                self.line(_put(put, code))
+                self.used_all(part)
+                return
+            name = self.fresh("o")
             self.object(part, name)
             certain = any(self.inline(m) is not None for _, m in part.members)
             if part.when is not None and not certain:
@@ -410,24 +428,43 @@ class _Writer(Values):
 
     def inline(self, part: Part) -> str | None:
         """An expression for a part that is always there; None when it depends on the record."""
-        if isinstance(part, Const):
-            return self.const(part.value)
+        if _is_literal(part):
+            return self.subtree(part)
         if isinstance(part, Leaf):
-            return None if self.present(part.node) or part.node.many else self.var(part.node)
+            return self.var(part.node) if self.certain(self.present(part.node)) and not part.node.many else None
+        if isinstance(part, Link):
+            return self.link_code(part) if not part.many and self.certain(self.link_test(part)) else None
         if isinstance(part, Group):
-            return self.inline_group(part)
+            return self.members_code(part) if part.when is None and not part.loops else None
         if isinstance(part, Row):
             items = [self.inline(i) for i in part.items]
             return None if not items or None in items else f"[{', '.join(i for i in items if i)}]"
         return None
 
-    def inline_group(self, part: Group) -> str | None:
-        if part.when is not None or part.loops or not part.members:
-            return None
+    def certain(self, test: str) -> bool:
+        return not test or test in self.known
+
+    def members_code(self, part: Group) -> str | None:
+        """A display of the members when all of them are certain here."""
         members = [(k, self.inline(m)) for k, m in part.members]
-        if any(code is None for _, code in members):
+        if not members or any(code is None for _, code in members):
             return None
         return "{" + ", ".join(f"{k!r}: {code}" for k, code in members) + "}"
+
+    def subtree(self, part: Part) -> str:
+        """Literals: every resource holds the same dict or list, since nobody changes a resource in place."""
+        if isinstance(part, Const):
+            return self.const(part.value)
+        return self.subtrees.setdefault(self.display(part), f"k{len(self.subtrees) + 1}")
+
+    def display(self, part: Part) -> str:
+        """Python's text for literals."""
+        if isinstance(part, Group):
+            return "{" + ", ".join(f"{k!r}: {self.display(m)}" for k, m in part.members) + "}"
+        if isinstance(part, Row):
+            return f"[{', '.join(map(self.display, part.items))}]"
+        assert isinstance(part, Const)
+        return self.const(part.value)
 
     def const(self, value: Any) -> str:
         if isinstance(value, Decimal):
@@ -437,7 +474,13 @@ class _Writer(Values):
     # -- links
 
     def link_test(self, link: Link) -> str:
-        return self.link_list(link) if link.many else f"i_{link.block} is not None"
+        return self.link_list(link) if link.many else self.has_id(link.block)
+
+    def has_id(self, block: str) -> str:
+        """The test whether a block is emitted; "" = always."""
+        r = self.resources[block]
+        always = any(p.sure for p in r.id_parts) and not self.emitted(r.body) and not r.body.loops
+        return "" if always and r.scope is self.a.record else f"i_{block} is not None"
 
     def link_list(self, link: Link) -> str:
         owner = next(r for r in self.a.resources if any(k is link for k in links(r.body)))
@@ -447,6 +490,11 @@ class _Writer(Values):
         return f"{{'reference': {self.resources[link.block].type + '/'!r} + i_{link.block}}}"
 
     # -- use
+
+    def used_all(self, group: Group) -> None:
+        if group.when is not None:
+            self.used(group.when)
+        self.used_parts(group)
 
     def used_parts(self, part: Part) -> None:
         for leaf in leaves(part):
@@ -466,6 +514,14 @@ class _Writer(Values):
                 certain[flag] = None
         if certain:
             self.line(" = ".join(certain) + " = True")
+
+
+def _is_literal(part: Part) -> bool:
+    """Does it hold literals only (and at least one)?"""
+    if isinstance(part, Group):
+        plain = part.when is None and not part.loops and bool(part.members)
+        return plain and all(_is_literal(m) for _, m in part.members)
+    return bool(part.items) and all(map(_is_literal, part.items)) if isinstance(part, Row) else isinstance(part, Const)
 
 
 def _put(put: str, code: str) -> str:
