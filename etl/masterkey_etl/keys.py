@@ -99,7 +99,7 @@ class KeyFile:
             return {"version": VERSION, "sites": {}}
         except (OSError, ValueError):
             raise WorkspaceError(issue("etl.keys-unreadable", Place(file=self.path.name))) from None
-        if data.get("version") != VERSION:
+        if not isinstance(data, dict) or not isinstance(data.get("sites"), dict) or data.get("version") != VERSION:
             raise WorkspaceError(issue("etl.keys-unreadable", Place(file=self.path.name)))
         if self.path.stat().st_mode & 0o077:
             raise WorkspaceError(issue("etl.keys-open", Place(file=self.path.name)))

@@ -49,7 +49,10 @@ def compiled(path: Path, overlay: Path) -> CompiledMap:
 def _compiled(path: Path, overlay: Path, _changed: int) -> CompiledMap:
     found: MapFile = load_map(path)
     model = SourceModel.load(found.source, overlay)
-    return compile_map(found, model, Concepts.load(overlay))
+    concepts = Concepts.load(overlay)
+    if concepts.issues:
+        raise MapError(*concepts.issues)
+    return compile_map(found, model, concepts)
 
 
 def keep(map_: CompiledMap, workspace: Workspace) -> Path:

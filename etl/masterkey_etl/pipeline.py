@@ -24,6 +24,7 @@ from masterkey_etl.readers import Reading, count_values, read_delimited, recogni
 from masterkey_etl.record import Record
 from masterkey_etl.template import CompiledMap, MapContext
 from masterkey_etl.timing import Stopwatch
+from masterkey_etl.withdrawal import Withdrawal
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.check import check as judge
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
@@ -70,7 +71,7 @@ class Flow:
     request: Request
     delivery: receiving.Delivery
     number_before: int | None = None
-    earlier: bool = False  # a delivery of this name is here already: what it made may be gone from this one
+    withdrawal: Withdrawal | None = None  # when a delivery of this name is here already
     spared: set[str] = field(default_factory=set)  # set aside or held: their last valid version stays
     reading: Reading | None = None
     compiled: CompiledMap | None = None
@@ -131,7 +132,8 @@ def receive(request: Request) -> Flow:
     delivery = receiving.receive(
         request.workspace, request.site, request.path, latest_sha256=before.sha256 if before else None
     )
-    return Flow(request, delivery, before.id if before and delivery.is_repeat else None, before is not None)
+    withdrawal = Withdrawal(request.site, request.path.name) if before else None
+    return Flow(request, delivery, before.id if before and delivery.is_repeat else None, withdrawal)
 
 
 def read(flow: Flow) -> Flow:
@@ -179,6 +181,7 @@ def store(flow: Flow) -> Stored:
     ):
         number = _begin(flow, writer)
         _put(flow, writer, number)
+        _withdraw(flow, writer)
         rows = _balanced(flow)
         writer.finish_submission(number, **_journal_counts(flow))
         writer.add_ledger(number, [(r.column, r.status, r.reason, r.n) for r in rows])
@@ -198,13 +201,23 @@ def store(flow: Flow) -> Stored:
     )
 
 
-def _withdraw(flow: Flow, writer: Writer, batch: list[list[Produced]]) -> None:
-    """A corrected delivery: what it no longer says of a patient is deleted, as a version of its own."""
+def _look_back(flow: Flow, writer: Writer, batch: list[list[Produced]]) -> None:
+    """Compare a batch with what the delivery before made of the same patients."""
     made = {_name(p.resource) for record in batch for p in record} | flow.spared
-    patients = sorted({s for record in batch for p in record if (s := _about(p.resource)) is not None})
-    for kind, id_ in writer.reader.made_of(flow.site, flow.place.file, patients) if patients else ():
-        if f"{kind}/{id_}" not in made and writer.delete(flow.site, kind, id_):
-            flow.counts["deleted"] += 1
+    rows: dict[str, set[int]] = {}
+    for record in batch:
+        of_record = {n for p in record for n in p.rows}
+        for patient in {a for p in record if (a := _about(p.resource)) is not None}:
+            rows.setdefault(patient, set()).update(of_record)
+    assert flow.withdrawal is not None
+    flow.withdrawal.look(writer, rows, made)
+
+
+def _withdraw(flow: Flow, writer: Writer) -> None:
+    if flow.withdrawal and flow.ledger:
+        deleted, found = flow.withdrawal.settle(writer, flow.ledger)
+        flow.counts += Counter({"deleted": deleted})
+        flow.issues += found
 
 
 def _begin(flow: Flow, writer: Writer) -> int:
@@ -222,8 +235,8 @@ def _put(flow: Flow, writer: Writer, number: int) -> None:
         flow.counts += writer.put_many(
             flow.site, [(p.resource, None, source(rows=p.rows, block=p.block)) for p in accepted]
         )
-        if flow.earlier:
-            _withdraw(flow, writer, batch)
+        if flow.withdrawal:
+            _look_back(flow, writer, batch)
         if flow.request.progress:
             flow.request.progress(sum(flow.counts.values()), None)
 

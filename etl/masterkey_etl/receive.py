@@ -121,8 +121,7 @@ def keep(
                 if progress is not None:
                     progress(size)
         kept = folder / f"{digest.hexdigest()}.mk"
-        if not kept.exists():
-            _rename(staged, kept)
+        _rename(staged, kept)  # also over one of the same bytes: a damaged one is mended by sending it again
     finally:
         staged.unlink(missing_ok=True)
     sha = digest.hexdigest()

@@ -52,9 +52,7 @@ class Workspace:
         self.config = dict(config)
 
     @classmethod
-    def open(
-        cls, path: Path | str, *, create: bool = False, role: Role | None = None, **options: Any
-    ) -> Workspace:
+    def open(cls, path: Path | str, *, create: bool = False, role: Role | None = None, **options: Any) -> Workspace:
         """Open the workspace at `path`; with `create`, make it when absent (role: registry unless said).
 
         Raises WorkspaceError: etl.workspace-absent, -newer, -damaged, -role, etl.unwritable, etl.disk-full.
@@ -66,9 +64,7 @@ class Workspace:
             _create(root, role or "registry", options)
         workspace = cls(root, _read_config(root))
         if role is not None and role != workspace.role:
-            raise WorkspaceError(
-                issue("etl.workspace-role", Place(file=str(root)), role=workspace.role, wanted=role)
-            )
+            raise WorkspaceError(issue("etl.workspace-role", Place(file=str(root)), role=workspace.role, wanted=role))
         return workspace
 
     @property
@@ -106,6 +102,8 @@ class Workspace:
     def keys(self, site: str) -> SiteKeys:
         """The site's keys, made on first use."""
         with self.lock("keys"):
+            if not self.key_file.path.exists() and any((self.root / "kept").rglob("*.mk")):
+                raise WorkspaceError(issue("etl.keys-missing", Place(file=self.key_file.path.name)))
             return self.key_file.keys_of(site)
 
     @cached_property
@@ -179,7 +177,7 @@ def _read_config(root: Path) -> dict[str, Any]:
     try:
         config = json.loads((root / "workspace.json").read_bytes())
         version, role = int(config["version"]), config["role"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         raise WorkspaceError(issue("etl.workspace-damaged", place)) from None
     if version > VERSION:
         raise WorkspaceError(issue("etl.workspace-newer", place, version=version, supported=VERSION))
@@ -193,9 +191,11 @@ def _read_config(root: Path) -> dict[str, Any]:
 def _sites(root: Path) -> Iterator[Site]:
     path = root / "sites" / "sites.csv"
     if path.exists():
-        with path.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
-                yield Site(row["site"], row["country"], row["name"], row["time_zone"])
+        try:
+            rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+            yield from [Site(r["site"], r["country"], r["name"], r["time_zone"]) for r in rows]
+        except (UnicodeDecodeError, KeyError, csv.Error):
+            raise WorkspaceError(issue("etl.sites-damaged", Place(file="sites/sites.csv"))) from None
 
 
 __all__ = ["Role", "Site", "Workspace", "WorkspaceError"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -69,3 +70,86 @@ def test_an_impossible_date_in_a_correction_is_told_and_the_diagnosis_stays(tmp_
     assert any(i.place.field == "diagnosis_date" for i in report.issues)
     assert repository.counts("jp_ncch")["Condition"] == counts["Condition"]
     repository.close()
+
+
+def drugs(data: Path) -> int:
+    with duckdb.connect(str(assessment.published_cdm(data)), read_only=True) as cdm:
+        return len(cdm.execute("SELECT drug_exposure_id FROM drug_exposure").fetchall())
+
+
+def cut_row(table: list[list[str]]) -> None:
+    del table[2][50:]
+
+
+def rename_drugs(table: list[list[str]]) -> None:
+    table[0] = [h.replace("薬剤名", "くすり").replace("レジメン名称", "れじめん") for h in table[0]]
+
+
+def nul_in_a_drug(table: list[list[str]]) -> None:
+    place = next(i for i, h in enumerate(table[0]) if "薬剤名.入力一般名" in h)
+    table[1][place] = "\0" + table[1][place]
+
+
+@pytest.mark.parametrize("damage", [cut_row, rename_drugs, nul_in_a_drug])
+def test_a_damaged_delivery_takes_nothing_away(
+    tmp_path: Path, export: Path, damage: Callable[[list[list[str]]], None]
+) -> None:
+    data = tmp_path / "ws"
+    loading.load(data, [export])
+    before = drugs(data)
+    with export.open(encoding="utf-8-sig", newline="") as file:
+        table = list(csv.reader(file))
+    damage(table)
+    with export.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows(table)
+    report = loading.load(data, [export])
+    assert all("deleted" not in s.counts for s in report.stored)
+    assert drugs(data) >= before
+    assert damage is nul_in_a_drug or any(i.rule == "etl.not-withdrawn" for i in report.issues)
+
+
+def test_a_patient_who_is_absent_stays_and_is_told(tmp_path: Path, export: Path) -> None:
+    data = tmp_path / "ws"
+    loading.load(data, [export])
+    export.write_text(export.read_text(encoding="utf-8-sig").replace("CASE0001", "CASE0002"), encoding="utf-8-sig")
+    report = loading.load(data, [export])
+    (told,) = [i for i in report.issues if i.rule == "etl.patients-absent"]
+    assert told.count == 1
+    with duckdb.connect(str(assessment.published_cdm(data)), read_only=True) as cdm:
+        assert len(cdm.execute("SELECT person_id FROM person").fetchall()) == 2
+
+
+def test_lost_keys_are_told_and_nobody_becomes_a_stranger(tmp_path: Path, export: Path) -> None:
+    data = tmp_path / "ws"
+    loading.load(data, [export])
+    (data / "keys.json").unlink()
+    report = loading.load(data, [export])
+    assert report.exit_code == 2 and [i.rule for i in report.issues] == ["etl.keys-missing"]
+    assert not (data / "keys.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00bad"])
+def test_a_broken_concept_table_stops_the_load_and_is_named(tmp_path: Path, export: Path, content: bytes) -> None:
+    data = tmp_path / "ws"
+    loading.load(data, [export.parent / "none.csv"])
+    (data / "mappings" / "concepts").mkdir(parents=True)
+    (data / "mappings" / "concepts" / "oncotree.csv").write_bytes(content)
+    report = loading.load(data, [export])
+    assert report.exit_code == 2
+    assert any("concepts/oncotree.csv" in str(i) for i in report.issues)
+
+
+def test_a_name_in_the_code_of_an_adverse_event_is_not_kept(tmp_path: Path, export: Path) -> None:
+    data = tmp_path / "ws"
+    with export.open(encoding="utf-8-sig", newline="") as file:
+        table = list(csv.reader(file))
+    for place, header in enumerate(table[0]):
+        if "CTCAEv5.0コード" in header or "CTCAEv5.0名称英語" in header:
+            table[1][place] = "山田花子"
+    with export.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows(table)
+    loading.load(data, [export])
+    repository = Repository.open(f"sqlite:///{data / 'repository.db'}")
+    kept = [s for kind in repository.counts() for s in repository.of_type("jp_ncch", kind)]
+    repository.close()
+    assert kept and not any("山田花子".encode() in s.text for s in kept)

@@ -12,6 +12,7 @@ from masterkey_etl.header import header_key, header_keys
 from masterkey_etl.readers import limits
 from masterkey_etl.readers.delimited import Readable
 from masterkey_etl.readers.rows import Rows
+from masterkey_etl.readers.text import marked
 from masterkey_etl.source_model import SourceModel, known_models
 from masterkey_fhir.issue import MasterkeyError, Place, issue
 
@@ -67,8 +68,10 @@ def recognitions(source: Readable, overlay: Path | None = None) -> list[Recognit
     """How well each source model fits a file, best first; its encodings are tried on the first rows."""
     models = known_models(overlay)
     found: dict[str, Recognition] = {}
-    for encoding, delimiter in dict.fromkeys((e, m.delimiter) for m in models for e in m.encoding):
-        asked = [m for m in models if m.delimiter == delimiter and encoding in m.encoding]
+    with source.open() as stream:
+        mark = marked(stream.read(4))
+    for encoding, delimiter in dict.fromkeys((e, m.delimiter) for m in models for e in (*mark, *m.encoding)):
+        asked = [m for m in models if m.delimiter == delimiter and encoding in (*mark, *m.encoding)]
         for header in _first_rows(source, encoding, delimiter):
             for r in recognise_header(header, asked):
                 if r.model not in found or r.score > found[r.model].score:

@@ -45,8 +45,12 @@ def choose_encoding(opener: Callable[[], BinaryIO], declared: Sequence[str], fit
 
 
 def _candidates(start: bytes, declared: Sequence[str]) -> tuple[str, ...]:
-    marked = [name for mark, name in _MARKS if start.startswith(mark)][:1]
-    return tuple(dict.fromkeys((*marked, *declared)))
+    return tuple(dict.fromkeys((*marked(start), *declared)))
+
+
+def marked(start: bytes) -> tuple[str, ...]:
+    """The encoding that a byte order mark names, if there is one."""
+    return tuple([name for mark, name in _MARKS if start.startswith(mark)][:1])
 
 
 def _decodes(opener: Callable[[], BinaryIO], name: str) -> bool:

@@ -165,6 +165,7 @@ def _entry(index: int, raw: Object, text: str, site: str) -> tuple[Entry, list[I
     entry.if_none_exist = _text(request, "ifNoneExist")
     entry.if_match, entry.if_none_match = _text(request, "ifMatch"), _text(request, "ifNoneMatch")
     found = [
+        *_condition_faults(entry, site, request),
         *_request_faults(entry, site, method),
         *_url_faults(entry, site, url),
         *_body_faults(entry, site),
@@ -176,6 +177,15 @@ def _entry(index: int, raw: Object, text: str, site: str) -> tuple[Entry, list[I
 def _text(request: Object, name: str) -> str | None:
     value = request.get(name)
     return value if isinstance(value, str) else None
+
+
+def _condition_faults(entry: Entry, site: str, request: Object) -> list[Issue]:
+    """A condition that is no text would make the entry unconditional."""
+    return [
+        issue("fhir.bundle-condition", entry.place(site, f"request.{name}"), name=name)
+        for name in ("ifNoneExist", "ifMatch", "ifNoneMatch")
+        if name in request and not isinstance(request[name], str)
+    ]
 
 
 def _request_faults(entry: Entry, site: str, method: str) -> list[Issue]:

@@ -11,6 +11,7 @@ from masterkey_fhir.search.parameters import SearchError
 Pairs = list[tuple[str, str]]
 
 DEFAULT_COUNT = 50
+MAX_VALUES = 500  # of one parameter, joined by commas
 MAX_COUNT = 1000  # a larger `_count` is clamped and seen in `self` (rule W8)
 
 
@@ -57,6 +58,8 @@ def _take(query: Query, name: str, value: str) -> str:
     elif name in _SHAPING:
         valid = _SHAPING[name]
         return "" if not valid or value in valid else " or ".join(valid)
+    elif value.count(",") >= MAX_VALUES:
+        return f"at most {MAX_VALUES} values"
     else:
         query.where.append((name, value))
     return ""

@@ -133,15 +133,23 @@ class Reader:
         row = next(self._rows(query), None)
         return _source(row) if row else None
 
-    def made_of(self, site: str, file: str, patients: Sequence[str]) -> list[tuple[str, str]]:
-        """(type, id) of the current resources of these patients whose current version a file made."""
+    def made_of(self, site: str, file: str, patients: Sequence[str]) -> list[tuple[str, str, str]]:
+        """(type, id, patient) of the current resources of these patients whose current version a file made."""
+        query = self._made(select(t.c.name, r.c.id, r.c.patient), site, file).where(r.c.patient.in_(patients))
+        return [(str(a), str(b), str(c)) for a, b, c in self._rows(query.order_by(t.c.name, r.c.id))]
+
+    def made_patients(self, site: str, file: str) -> list[str]:
+        """Patients of whom a current resource stands as a file made it."""
+        query = self._made(select(r.c.patient), site, file).where(r.c.patient.is_not(None)).distinct()
+        return [str(patient) for (patient,) in self._rows(query.order_by(r.c.patient))]
+
+    @staticmethod
+    def _made(columns: Select[*tuple[Any, ...]], site: str, file: str) -> Select[*tuple[Any, ...]]:
         p, word = schema.provenance, schema.term
         current = and_(p.c.site == r.c.site, p.c.key == r.c.key, p.c.version == r.c.version)
         joined = r.join(p, current).join(s, s.c.key == r.c.site).join(t, t.c.key == r.c.type)
         file_is = p.c.file == select(word.c.key).where(word.c.name == file).scalar_subquery()
-        query = select(t.c.name, r.c.id).select_from(joined)
-        query = query.where(s.c.name == site, r.c.deleted == 0, r.c.patient.in_(patients), file_is)
-        return [(str(kind), str(id_)) for kind, id_ in self._rows(query.order_by(t.c.name, r.c.id))]
+        return columns.select_from(joined).where(s.c.name == site, r.c.deleted == 0, file_is)
 
     def made_from(self, site: str, file: str, row: int) -> list[tuple[Stored, Source]]:
         """Current resources that a row of a file became."""
