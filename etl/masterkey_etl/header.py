@@ -94,10 +94,10 @@ def _differences(
         yield from _missing(model, match, i, renamed, place)
     for i in extra:
         if i not in renamed.values():
-            yield issue("etl.column-new", place, header=show(match.names[i]), position=i + 1)
+            yield issue("etl.column-new", place, header=show(model, match.names[i]), position=i + 1)
     for column, i in repeated:
         at = Place(place.site, place.file, place.row, model.columns[column].id)
-        yield issue("etl.column-repeated", at, header=show(match.names[i]), position=i + 1)
+        yield issue("etl.column-repeated", at, header=show(model, match.names[i]), position=i + 1)
     present = [p for p in match.positions if p is not None]
     if moved := sum(a > b for a, b in pairwise(present)):
         yield issue("etl.columns-reordered", place, moved=moved)
@@ -109,7 +109,7 @@ def _missing(
     c = model.columns[column]
     at = Place(place.site, place.file, place.row, c.id)
     if column in renamed:
-        now = show(match.names[renamed[column]])
+        now = show(model, match.names[renamed[column]])
         yield issue("etl.column-renamed", at, header=c.header, now=now, position=renamed[column] + 1)
     elif not c.optional:
         yield issue("etl.column-missing", at, header=c.header)
@@ -143,7 +143,10 @@ def _expected_place(match: HeaderMatch, column: int) -> int:
     return column
 
 
-def show(header: str) -> str:
-    """A header fit for a message: one line, not long, never empty."""
+def show(model: SourceModel, header: str) -> str:
+    """A header fit for a message: one line, not long, never empty; a name may stand anywhere, also here."""
+    from masterkey_etl.identity import Policy  # late: only a header that no model knows is ever shown
+
     clean = " ".join("".join(c if c.isprintable() else " " for c in header).split())
-    return clean[:80] or "(empty)"
+    known = header_key(header) in header_keys(model)
+    return (clean[:80] if known else Policy.load().words.cleaned(clean[:80])[0]) or "(empty)"

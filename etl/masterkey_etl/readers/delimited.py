@@ -115,7 +115,7 @@ class Reading:
         if found:
             self.notes.tell("etl.lines-before-header", first[found].number, rows=found)
         self.ledger.file_columns = frozenset(i for i, p in enumerate(match.positions) if p is not None)
-        self.ledger.extra = tuple(_extra_name(match, i) for i in match.extra)
+        self.ledger.extra = tuple(_extra_name(self.model, match, i) for i in match.extra)
         return match, found, first
 
     # -- rows -----------------------------------------------------------------------------------------
@@ -244,11 +244,11 @@ def _head(chunks: Iterator[Chunk | Row]) -> list[Chunk | Row]:
     return taken
 
 
-def _extra_name(match: HeaderMatch, position: int) -> str:
+def _extra_name(model: SourceModel, match: HeaderMatch, position: int) -> str:
     """The header of a column no model knows, safe for the ledger: by number when the row may be no header."""
     from masterkey_etl.header import show
 
-    return show(match.names[position]) if match.plausible else f"column {position + 1}"
+    return f"column {position + 1}: {show(model, match.names[position])}" if match.plausible else f"column {position + 1}"
 
 
 @dataclass(frozen=True)

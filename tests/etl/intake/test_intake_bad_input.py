@@ -104,7 +104,7 @@ def test_a_duplicated_header_uses_the_first_and_counts_the_other(read_text, head
     got = read_text(good("a") + ",9", header=header + ",年齢")
     assert got.only("etl.column-repeated").place.field == "age"
     assert got.value(0, "age") == "60"
-    assert got.cells("年齢", "rejected") == 1
+    assert got.cells("column 11: 年齢", "rejected") == 1
 
 
 def test_a_header_shifted_by_a_missing_name(read_text, header, good):
@@ -149,7 +149,7 @@ def test_missing_new_and_reordered_columns(read_text, header, good):
     assert {"etl.column-missing", "etl.column-renamed"} & set(got.rules)
     assert got.value(0, "started") == "2019/1/2"
     assert got.value(0, "age") == ""
-    assert got.cells("新しい項目", "rejected") == 1
+    assert got.cells("column 4: ▢", "rejected") == 1
 
 
 def test_a_file_of_another_kind_names_no_value_of_it(read_text):
