@@ -248,7 +248,8 @@ def _extra_name(model: SourceModel, match: HeaderMatch, position: int) -> str:
     """The header of a column no model knows, safe for the ledger: by number when the row may be no header."""
     from masterkey_etl.header import show
 
-    return f"column {position + 1}: {show(model, match.names[position])}" if match.plausible else f"column {position + 1}"
+    place = f"column {position + 1}"
+    return f"{place}: {show(model, match.names[position])}" if match.plausible else place
 
 
 @dataclass(frozen=True)
