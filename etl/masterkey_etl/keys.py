@@ -6,7 +6,6 @@ Their loss makes kept bytes unreadable and new ids differ from old ones: back th
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import secrets
@@ -36,7 +35,7 @@ class Key:
     def digest(self, *parts: str, size: int = 16) -> str:
         """HMAC-SHA256 over the parts, each with its length: ("a", "bc") is not ("ab", "c"). As hex."""
         message = b"".join(len(b).to_bytes(4, "big") + b for b in (p.encode() for p in parts))
-        return hmac.new(self.secret, message, hashlib.sha256).hexdigest()[: 2 * size]
+        return hmac.digest(self.secret, message, "sha256").hex()[: 2 * size]
 
 
 @dataclass(frozen=True, slots=True)

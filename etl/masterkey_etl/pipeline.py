@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from masterkey_etl.project import ProjectionResult
     from masterkey_validation.results import Result
 
-BATCH = 500  # records
+BATCH = 64  # records: what they become stays in the processor's cache from stage to stage
 Resource = dict[str, Any]
 Protector = Callable[[Resource], tuple[Resource | None, list[Issue]]]
 

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.keys import Key, SiteKeys
 from masterkey_etl.ledger import IndependentCount, Ledger
+from masterkey_etl.pipeline import BATCH
 from masterkey_etl.readers.delimited import Reading
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template import CompiledMap, MapContext, calm_collector, compile_map, load_map
@@ -33,7 +34,6 @@ from masterkey_fhir.issue import Place
 
 ROWS = 20_000
 PEER_ROWS = 200
-BATCH = 500
 LEAVES, DYNAMIC = 71, 55
 LITERAL = r"(?:resourceType|status|text|url|system): (?![=])"  # in MAP: every literal has one of these names
 FINDINGS = ("msi", "her2", "pdl1")  # answers as components of one Observation
@@ -136,7 +136,7 @@ resources:
     specimen: = reference(specimen)
     effectiveDateTime: = coalesce(ecog_date, registered)
     valueCodeableConcept: = ecog.codeable('ecog')
-    bodySite: = site_code.codeable('site')
+    bodySite: {{text: = site_code}}
     component:
       - code: {{text: weight}}
         valueQuantity: = weight.quantity('kg', 'kg')
@@ -154,7 +154,7 @@ resources:
     subject: = reference(patient)
     partOf: [= reference(status)]
     reasonReference: [= reference(diagnosis)]
-    bodySite: [= site_code.codeable('site')]
+    bodySite: [{{text: = site_code}}]
     code: {{text: = regimen}}
     category: = intent.codeable('intent')
     performedPeriod: {{start: = started, end: = ended}}

@@ -34,6 +34,8 @@ class Planned:
         self.counter = 0
         self.constants: dict[str, Any] = {}
         self.subtrees: dict[str, str] = {}  # display of literals -> its name
+        self.prefixes: dict[str, str] = {}  # of pseudonyms: name -> code, made once per site
+        self.memos: dict[tuple[Any, ...], str] = {}  # kind of column -> name of its converter's memory
         self.known: frozenset[str] = frozenset()  # tests that hold where the next line stands
         self.reasons: list[str] = []
         self.topics: list[str] = []

@@ -144,7 +144,7 @@ class Settler:
         owner = record if len(record.rows) == 1 else part
         n = (len(part.rows) or 1) - owner.accounted.get(column, 0)
         if n > 0:
-            shown = self.show(part, column) if self.coded[column] else None
+            shown = self.show(part, column) if self.coded[column] and status != "set_aside" else None
             self.ledger.exceptions(column, status, reason, n, row=part.row, value=shown)
 
     def report(self, rule: str, part: Record, column: int, fact: str = "", said: str = "") -> None:

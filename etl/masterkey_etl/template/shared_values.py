@@ -37,11 +37,13 @@ class Values(Planned):
         return f"W{scope.number}[{self.model.group_positions(scope.name).index(position)}]"
 
     def memo(self, position: int) -> str | None:
-        """The memory of a column's converter; None for texts."""
-        convert = _converter(self.model.columns[position])
-        name = f"C{position}"
+        """The memory of a column's converter, one for all columns of a kind; None for texts."""
+        column = self.model.columns[position]
+        convert = _converter(column)
         if convert is None:
             return None
+        alike = (column.type, column.min, column.max, tuple(column.formats), column.calendar)
+        name = self.memos.setdefault(alike, f"C{position}")
         return name if name in self.constants else self.constant(name, runtime.Memo(convert))
 
     def flags(self, scope: Scope) -> None:
@@ -235,8 +237,12 @@ class Values(Planned):
         return f"to_string({name})" if node.sure else f"('' if {name} is None else to_string({name}))"
 
     def code_pseudonym(self, node: Node) -> str:
-        value = self.var(node.args[0])
-        return self.guarded(f"hide(framed(site, {str(node.fact)!r}, {value}))", node.args)
+        value, purpose = node.args[0], str(node.fact)
+        if value.type not in ("string", "date"):
+            return self.guarded(f"hide(framed(site, {purpose!r}, {self.var(value)}))", node.args)
+        name = f"q{node.number}"
+        self.prefixes[name] = f"framed(site, {purpose!r}) + '|'"
+        return self.guarded(f'hide(f"{{{name}}}{{len({self.var(value)})}}:{{{self.var(value)}}}")', node.args)
 
 
 _NAMED = frozenset(("literal", "column", "item", "site", "regex", "template", "group"))

@@ -71,8 +71,10 @@ class _Writer(Values):
             with self.block("def run(record):"):
                 self.run()
             self.line("return run")
+        head, *body = self.lines
         shared = [f"{name} = {code}" for code, name in self.subtrees.items()]
-        source = "\n".join([*shared, *self.lines]) + "\n"
+        prefixes = [f"    {name} = {code}" for name, code in self.prefixes.items()]
+        source = "\n".join([*shared, head, body[0], *prefixes, *body[1:]]) + "\n"
         constants = {**vars(runtime), "Decimal": Decimal, **self.constants}
         return Written(source, constants, self.reasons, self.topics, self.conditions, self.a.resources)
 
