@@ -115,9 +115,7 @@ def _missing(
         yield issue("etl.column-missing", at, header=c.header)
 
 
-def _renamed(
-    model: SourceModel, match: HeaderMatch, missing: list[int], extra: list[int]
-) -> Iterator[tuple[int, int]]:
+def _renamed(model: SourceModel, match: HeaderMatch, missing: list[int], extra: list[int]) -> Iterator[tuple[int, int]]:
     """(missing column, new file column) pairs that look like one column under another name."""
     free = set(extra)
     for i in missing:

@@ -151,8 +151,7 @@ class SourceModel(_Strict):
     def nulls(self) -> tuple[frozenset[str], ...]:
         """Null tokens per position; an empty cell is always null."""
         return tuple(
-            frozenset(("", *(self.null_tokens if c.null_tokens is None else c.null_tokens)))
-            for c in self.columns
+            frozenset(("", *(self.null_tokens if c.null_tokens is None else c.null_tokens))) for c in self.columns
         )
 
     def match(self, header: list[str] | tuple[str, ...], place: Place | None = None) -> HeaderMatch:

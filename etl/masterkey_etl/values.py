@@ -52,9 +52,7 @@ def this_year() -> int:
 # -- dates -------------------------------------------------------------------------------------------
 
 
-def date(
-    text: str, formats: Sequence[str] = (), calendar: str = "ce", year_limit: int | None = None
-) -> Converted:
+def date(text: str, formats: Sequence[str] = (), calendar: str = "ce", year_limit: int | None = None) -> Converted:
     """A FHIR date (`YYYY`, `YYYY-MM` or `YYYY-MM-DD`) or the problem.
 
     `formats` are tried in order, each also without its last parts; months and days `00` or `99` mean unknown
@@ -203,9 +201,7 @@ def _calendar_day(year_: int, month: str | None, day: str | None, era: str | Non
         return None, "impossible"
     if day is None or day in _UNKNOWN_PARTS:
         last = _days_in_month(year_, int(month))
-        return _within_era(
-            f"{year_:04d}-{int(month):02d}", year_, int(month), 1, year_, int(month), last, era
-        )
+        return _within_era(f"{year_:04d}-{int(month):02d}", year_, int(month), 1, year_, int(month), last, era)
     if not 1 <= int(day) <= _days_in_month(year_, int(month)):
         return None, "impossible"
     text = f"{year_:04d}-{int(month):02d}-{int(day):02d}"
@@ -217,9 +213,7 @@ def _days_in_month(year_: int, month: int) -> int:
     return (following - _date(year_, month, 1)).days
 
 
-def _within_era(
-    text: str, y1: int, m1: int, d1: int, y2: int, m2: int, d2: int, era: str | None
-) -> Converted:
+def _within_era(text: str, y1: int, m1: int, d1: int, y2: int, m2: int, d2: int, era: str | None) -> Converted:
     """Refuse what lies wholly outside of the era it names (Showa 64 February, Heisei 31 May)."""
     if era:
         _, _, _, first, last = _era(era)
@@ -243,9 +237,7 @@ def _digits(text: str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def integer(
-    text: str, minimum: float | None = None, maximum: float | None = None
-) -> tuple[int | None, str | None]:
+def integer(text: str, minimum: float | None = None, maximum: float | None = None) -> tuple[int | None, str | None]:
     """A whole number; full-width digits are read, `3.0` and `1.23E+15` are refused."""
     clean = _digits(text)
     if not _INTEGER.fullmatch(clean):
@@ -255,9 +247,7 @@ def integer(
 
 
 @lru_cache(maxsize=65536)
-def decimal(
-    text: str, minimum: float | None = None, maximum: float | None = None
-) -> tuple[Decimal | None, str | None]:
+def decimal(text: str, minimum: float | None = None, maximum: float | None = None) -> tuple[Decimal | None, str | None]:
     """A decimal with its digits kept (`1.0` stays `1.0`)."""
     clean = _digits(text)
     if not _DECIMAL.fullmatch(clean):
@@ -267,9 +257,7 @@ def decimal(
 
 
 def _inside(number: int | Decimal, minimum: float | None, maximum: float | None) -> bool:
-    return (minimum is None or number >= Decimal(str(minimum))) and (
-        maximum is None or number <= Decimal(str(maximum))
-    )
+    return (minimum is None or number >= Decimal(str(minimum))) and (maximum is None or number <= Decimal(str(maximum)))
 
 
 _FLAGS = {

@@ -29,11 +29,7 @@ def main() -> None:
         rate = resources / sum(report.seconds.values())
         note = f"{PATIENTS:,} patients, exit code {report.exit_code}, peak {peak:,} MB"
         bar = "under 1,500 MB"
-        print(
-            json.dumps(
-                {"name": "load end to end", "unit": "resources/s", "ours": rate, "bar": bar, "note": note}
-            )
-        )
+        print(json.dumps({"name": "load end to end", "unit": "resources/s", "ours": rate, "bar": bar, "note": note}))
 
 
 if __name__ == "__main__":
