@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from masterkey_api.cli import maps, quality, research, road, server
+from masterkey_api.cli.shown import choose_data
 from masterkey_fhir.issue import MasterkeyError
 
 STOPPED = 130  # as shells say it of Ctrl-C; typer returns it, raising nothing
@@ -43,7 +44,7 @@ def workspace(
     """Global options."""
     if not data.strip() or data.startswith("-"):
         raise typer.BadParameter("--data needs a folder after it")
-    os.environ["MASTERKEY_DATA"] = data
+    choose_data(data)
 
 
 def _register() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,10 +11,17 @@ from typing import Any
 
 from masterkey_fhir.issue import Issue
 
+_chosen = [Path("./masterkey-data")]
+
+
+def choose_data(path: str) -> None:
+    """The workspace of this call; the environment stays as it is."""
+    _chosen[0] = Path(path)
+
 
 def data_dir() -> Path:
     """The workspace named by `--data`, `MASTERKEY_DATA` or the default."""
-    return Path(os.environ.get("MASTERKEY_DATA", "./masterkey-data"))
+    return _chosen[0]
 
 
 def as_json(value: Any) -> None:
