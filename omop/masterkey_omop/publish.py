@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STORAGE = "v1.2.0"  # DuckDB 1.2 and later open it; a file of 2.x's own version they refuse
 SIDE = "masterkey"  # the schema of what the CDM has no place for
 Progress = Callable[[str], None]
+MEMORY = "700MB"  # of DuckDB while it builds; beyond it spills beside the file
 
 
 class PublishError(MasterkeyError):
@@ -208,7 +209,7 @@ def side_views() -> list[str]:
 def _attach(file: Path, options: str = "") -> Build:
     import duckdb
 
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(file.parent / ".spill")})
     try:
         connection.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS cdm{options}")
         connection.execute("USE cdm")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from masterkey_fhir.store import Repository
 
 CHUNK = 400  # patients whose rows are in memory at once
+KEYS_KEPT = 25 * CHUNK  # patients after which allocated keys are made durable; a second run allocates the same
 LAG = 20_000  # outbox lines that are cheaper to replay into the older file than to copy the published one
 PAGE = 10_000  # outbox lines read at once
 CODE_VERSION = "1"  # raised when the same maps would give other rows
@@ -157,7 +158,7 @@ class Projection:
             last = self._repository.last_change()
             touched = self._everything() if fresh else self._changed(build.high_water, last)
             writer = CdmWriter(build, keys, fresh=fresh)
-            self._write(writer, touched)
+            self._write(writer, touched, keys)
             self._finish(writer, build, last)
             keys.commit()
 
@@ -177,7 +178,7 @@ class Projection:
             after = page[-1].seq if page else last
         return Touched({site: sorted(ids) for site, ids in sorted(patients.items())}, unowned)
 
-    def _write(self, writer: CdmWriter, touched: Touched) -> None:
+    def _write(self, writer: CdmWriter, touched: Touched, keys: KeyMap) -> None:
         total = sum(len(ids) for ids in touched.patients.values())
         for site, ids in touched.patients.items():
             context = Context(site, self._maps, self._words, self._census)
@@ -185,6 +186,8 @@ class Projection:
                 writer.write(site, chunk, list(self._rows_of(site, chunk, context)))
                 self._patients += len(chunk)
                 self._progress(self._patients, total)
+                if self._patients % KEYS_KEPT == 0:  # a transaction of millions of keys would fill the memory
+                    keys.commit()
         if touched.unowned:
             writer.write_unowned(list(self._unowned()))
 
