@@ -220,11 +220,40 @@ def test_observation_period_from_first_event_to_last_known_alive() -> None:
         "2020-02-03",
         "2023-05-06",
     )
+    later = observation("ecog", effectiveDateTime="2024-01-01")  # an event after it does not lengthen the period
+    (period,) = project(patient(), REGISTERED, condition(), alive, later)["observation_period"]
+    assert period["observation_period_end_date"] == "2023-05-06"
     (period,) = project(patient(deceasedDateTime="2022-01-01"), condition(), line())["observation_period"]
     assert period["observation_period_end_date"] == "2022-01-01"
     (period,) = project(patient(), condition(), line())["observation_period"]
     assert period["observation_period_end_date"] == "2020-06-30"  # nothing says alive later than the last event
     assert "observation_period" not in project(patient())
+
+
+def test_only_a_metastasis_that_is_there_has_its_concept() -> None:
+    yes_no = "http://terminology.hl7.org/CodeSystem/v2-0136"
+    concepts = {}
+    for code in ("Y", "N", "unknown"):
+        value = {"coding": [{"system": yes_no, "code": code}]}
+        (row,) = project(
+            patient(), REGISTERED, condition(), observation("metastasis", valueCodeableConcept=value)
+        )["measurement"][-1:]  # fmt: skip
+        concepts[code] = (row["measurement_source_value"], row["measurement_concept_id"], row["value_source_value"])
+    metastasis = vocabulary.load().binding("modifier.metastasis")
+    assert concepts == {
+        "Y": ("metastasis", metastasis, "Y"),
+        "N": ("metastasis", 0, "N"),
+        "unknown": ("metastasis", 0, "unknown"),
+    }
+
+
+def test_a_diagnosis_dated_at_registration_is_marked() -> None:
+    undated = {k: v for k, v in condition().items() if k != "recordedDate"}
+    marks = []
+    for diagnosis in (undated, condition()):
+        details = project(patient(), REGISTERED, diagnosis)["masterkey.detail"]
+        marks.append([r["value"] for r in details if r["name"] == "date_from"])
+    assert marks == [["registration"], []]
 
 
 def test_death_is_one_row_of_three_resources() -> None:

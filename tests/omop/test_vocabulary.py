@@ -116,7 +116,9 @@ def test_a_bundle_answers_like_athena(tmp_path: Path) -> None:
         + concept(44819096, "OMOP Standardized Vocabularies", "Metadata", "None", "", "", "OMOP generated")
         + concept(45766714, 'Inflamed "joint"', "Condition", "SNOMED", "Disorder", "S", "703938007")
         + concept(45766715, "Second target", "Observation", "SNOMED", "Finding", "S", "703938008")
+        + concept(99, "Old target", "Condition", "SNOMED", "Disorder", "", "1")
         + concept(100, "C49.9", "Condition", "ICD10", "ICD10 code", "", "C49.9"),
+        "100\t99\tMaps to\t19700101\t20991231\t\n"
         "100\t45766714\tMaps to\t19700101\t20991231\t\n"
         "100\t45766715\tMaps to\t19700101\t20991231\t\n"
         "100\t9191\tMaps to value\t19700101\t20991231\t\n"
@@ -124,12 +126,12 @@ def test_a_bundle_answers_like_athena(tmp_path: Path) -> None:
     )
     report = load_bundle(folder, tmp_path / "vocabulary.duckdb")
     assert report.version == "v5.0 27-AUG-25"
-    assert report.rows == {"concept": len(bindings()) + 4, "concept_relationship": 4, "vocabulary": 1}
+    assert report.rows == {"concept": len(bindings()) + 5, "concept_relationship": 5, "vocabulary": 1}
     assert {d.what for d in report.differences} <= {"standard"}  # 9191 and 9189: no source states the flag
     words = vocabulary.load(tmp_path / "vocabulary.duckdb")
     assert words.version == "v5.0 27-AUG-25"
     found = words.standard("http://hl7.org/fhir/sid/icd-10", "C49.9")
-    assert [c.id for c in found] == [45766714, 45766715]  # the invalid third is not a target
+    assert [c.id for c in found] == [45766714, 45766715]  # not the invalid one, nor 99, which is not standard
     assert found[0].name == 'Inflamed "joint"'
     assert words.binding("gender.male") == 8507
 

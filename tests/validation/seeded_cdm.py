@@ -67,6 +67,7 @@ class Builder:
     def __init__(self) -> None:
         self.data: Data = {t: [] for t in (*TABLES, "person", "observation_period", "death", "episode_event")}
         self.data |= {"care_site": [], "cdm_source": [], "masterkey.component": []}
+        self.data |= {"masterkey.detail": [], "masterkey.panel_report": []}
         self._next = Counter[str]()
 
     def add(self, table: str, **values: Any) -> int:
@@ -89,11 +90,19 @@ class Builder:
         disease = self.add("episode", person_id=who, episode_concept_id=FIRST, episode_start_date=start)
         self.add("episode_event", episode_id=disease, event_id=condition,
                  episode_event_field_concept_id=FIELD["condition_occurrence"])  # fmt: skip
-        self.add("specimen", person_id=who, specimen_date=start + timedelta(days=3))
+        sampled = start + timedelta(days=3)
+        tested = self.add("specimen", person_id=who, specimen_date=sampled)
+        self.panel(who, "ncc-oncopanel", tested, sampled)
+        self.report(who, sampled, "ncc-oncopanel", 50 + number % 3)
+        self.detail(who, "person", who, "age_at_registration", 50)
         for line in (1, 2):
             self.line(who, disease, line, start + timedelta(days=100 * line))
+        if number % 10 == 0:
+            last = self.data["episode"][-1]
+            last["episode_end_date"] = None
+            self.detail(who, "episode", last["episode_id"], "ongoing", "継続中")
         self.add("measurement", person_id=who, measurement_concept_id=LIVER, measurement_date=start,
-                 measurement_event_id=condition,
+                 measurement_source_value="metastasis-site", measurement_event_id=condition,
                  meas_event_field_concept_id=FIELD["condition_occurrence"])  # fmt: skip
         self.add("measurement", person_id=who, measurement_concept_id=TMB, measurement_date=start,
                  value_as_number=float(number % 30), unit_source_value="1/Mb")  # fmt: skip
@@ -104,6 +113,24 @@ class Builder:
         self.add("observation_period", person_id=who, observation_period_start_date=start,
                  observation_period_end_date=start + timedelta(days=900))  # fmt: skip
         return who
+
+    def detail(self, who: int, table: str, row_id: int, name: str, value: Any) -> None:
+        self.add("masterkey.detail", person_id=who, table_name=table, row_id=row_id, name=name, value=str(value))
+
+    def panel(self, who: int, code: str | None, specimen: int | None, day: date = date(2021, 3, 1)) -> None:
+        """The panel as the clinical file has it."""
+        self.add("observation", person_id=who, observation_concept_id=0, observation_source_value="panel",
+                 observation_date=day, value_source_value=code, observation_event_id=specimen,
+                 obs_event_field_concept_id=specimen and FIELD["specimen"])  # fmt: skip
+
+    def report(self, who: int, sampled: date | None, panel: str | None, age: int | None) -> None:
+        """The report of a panel, with its own specimen."""
+        specimen = sampled and self.add("specimen", person_id=who, specimen_date=sampled)
+        number = len(self.data["masterkey.panel_report"]) + 1
+        self.add("masterkey.panel_report", panel_report_id=number, person_id=who, specimen_id=specimen,
+                 panel_code=panel)  # fmt: skip
+        if age is not None:
+            self.detail(who, "masterkey.panel_report", number, "age_at_report", age)
 
     def line(self, who: int, disease: int | None, number: int | None, start: date, **changes: Any) -> int:
         values: Row = {"episode_concept_id": REGIMEN, "episode_number": number, "episode_start_date": start}
@@ -180,6 +207,8 @@ def seeded() -> Data:
                   meas_event_field_concept_id=FIELD["condition_occurrence"])  # fmt: skip
     _lines(b, start)
     _links(b, start)
+    _ends(b)
+    _contradictions(b, start)
     for who, value in ((20, 1.5), (21, -0.1), (22, 1.0), (23, 0.0), (24, None)):  # GN06
         b.add("masterkey.component", person_id=who, resource_type="Observation", fhir_id=f"w{who}", number=1,
               code="81258-6", value_number=value)  # fmt: skip
@@ -245,6 +274,55 @@ def _links(b: Builder, start: date) -> None:
           episode_parent_id=early["episode_id"])  # fmt: skip
 
 
+def _ends(b: Builder) -> None:
+    """DT06 and DT06.end, OM06: the day itself, and the day after."""
+    for who in (1, 2):
+        died = date(2024, 5, who)
+        b.add("specimen", person_id=who, specimen_date=died)  # on the day of death is not after it
+        for days in range(who + 1):
+            b.add("drug_exposure", person_id=who, drug_concept_id=1, drug_exposure_start_date=date(2024, 1, 1),
+                  drug_exposure_end_date=died + timedelta(days=days))  # fmt: skip
+    b.add("procedure_occurrence", person_id=3, procedure_date=date(2024, 1, 1), procedure_end_date=date(2024, 5, 4))
+    b.add("procedure_occurrence", person_id=4, procedure_date=date(2024, 1, 1))  # no end is not judged
+    b.add("episode", person_id=4, episode_concept_id=FIRST, episode_start_date=date(2024, 1, 1),
+          episode_end_date=date(2024, 6, 2))  # fmt: skip
+    for table in ("measurement", "observation"):
+        for who in (5, 6, 7):
+            first = next(p for p in b.data["observation_period"] if p["person_id"] == who)
+            for days in (-1, 0):
+                b.add(table, person_id=who, **{f"{table}_concept_id": 1}, **{
+                    DATES[table]: first["observation_period_start_date"] + timedelta(days=days)})  # fmt: skip
+            for days in range(who - 4):
+                b.add(table, person_id=who, **{f"{table}_concept_id": 1}, **{
+                    DATES[table]: first["observation_period_end_date"] + timedelta(days=days)})  # fmt: skip
+
+
+def _contradictions(b: Builder, start: date) -> None:
+    """DM03 without dates of registration, TX09.ongoing, MK02 to MK05."""
+    late = b.add("condition_occurrence", person_id=104, condition_start_date=start, condition_source_value="SARC")
+    b.detail(104, "condition_occurrence", late, "date_from", "registration")  # no age at diagnosis: not judged
+    b.detail(104, "specimen", late, "method", "biopsy")
+    b.detail(105, "condition_occurrence", 105, "clinical_diagnosis", "x")
+    for who, name, value in ((21, "ongoing", "継続中"), (22, "status", "in-progress"), (23, "ongoing", "1"),
+                             (24, "ongoing", "継続していない"), (25, "status", "completed")):  # fmt: skip
+        line = next(e for e in b.data["episode"] if e["person_id"] == who and e["episode_concept_id"] == REGIMEN)
+        b.detail(who, "episode", line["episode_id"], name, value)
+        b.detail(who, "drug_exposure", line["episode_id"] + 1, "status", "in-progress")
+    for who, item, answer in ((21, "metastasis", "N"), (22, "metastasis", "N"), (23, "metastasis", "unknown"),
+                              (24, "smoking", "N"), (23, "metastasis", "N")):  # fmt: skip
+        b.add("measurement", person_id=who, measurement_concept_id=0, measurement_source_value=item,
+              measurement_date=start, value_source_value=answer)  # fmt: skip
+    b.report(21, date(2000, 1, 1), "foundationone-cdx", 53)
+    b.report(22, date(2000, 1, 1), None, 47)
+    b.report(23, None, "foundationone-cdx", None)
+    b.report(24, date(2000, 1, 1), "guardant360-cdx", 47)
+    b.panel(24, "guardant360-cdx", None)  # a second test of the clinical file
+    bare = b.add("specimen", person_id=200, specimen_date=start)
+    b.detail(200, "specimen", bare, "date_from", "registration")
+    b.panel(200, None, bare)
+    b.report(200, start, "ncc-oncopanel", 90)  # nothing of the clinical file to compare with
+
+
 # --- what the plain description of each rule says ---------------------------------------------------------------
 
 
@@ -262,7 +340,10 @@ def _repeated(rows: list[Row], *fields: str) -> Judged:
 
 def _ages(data: Data) -> Judged:
     births = {p["person_id"]: p["year_of_birth"] for p in data["person"]}
+    dated_otherwise = _details(data, "condition_occurrence", "date_from")
     for c in data["condition_occurrence"]:
+        if c["condition_occurrence_id"] in dated_otherwise:
+            continue
         yield c["person_id"], not 0 <= c["condition_start_date"].year - births[c["person_id"]] <= 110
 
 
@@ -279,10 +360,83 @@ def _order(data: Data, table: str, first: str, later: str) -> Judged:
             yield r["person_id"], r[later] < r[first]
 
 
-def _after_death(data: Data) -> Judged:
+def _details(data: Data, table: str, *names: str) -> dict[int, list[str]]:
+    """row id -> its details of these names."""
+    found: dict[int, list[str]] = {}
+    for d in data["masterkey.detail"]:
+        if d["table_name"] == table and d["name"] in names:
+            found.setdefault(d["row_id"], []).append(d["value"])
+    return found
+
+
+def _deaths(data: Data) -> dict[int, date]:
     died: dict[int, date] = {}
     for d in data["death"]:
         died[d["person_id"]] = min(d["death_date"], died.get(d["person_id"], date.max))
+    return died
+
+
+def _ends_after_death(data: Data) -> Judged:
+    died = _deaths(data)
+    ends = {"drug_exposure": "drug_exposure_end_date", "procedure_occurrence": "procedure_end_date"}
+    for table, field in {**ends, "episode": "episode_end_date"}.items():
+        for row in data[table]:
+            if row.get(field) and row["person_id"] in died:
+                yield row["person_id"], row[field] > died[row["person_id"]]
+
+
+def _ongoing(data: Data) -> Judged:
+    marks = _details(data, "episode", "ongoing", "status")
+    for e in data["episode"]:
+        said = marks.get(e["episode_id"], [])
+        if e["episode_concept_id"] == REGIMEN and {"継続中", "1", "in-progress"} & set(said):
+            yield e["person_id"], e.get("episode_end_date") is not None
+
+
+def _of_item(data: Data, item: str) -> list[Row]:
+    return [o for o in data["observation"] if o.get("observation_source_value") == item]
+
+
+def _metastatic_sites(data: Data) -> Judged:
+    none = {
+        o["person_id"]
+        for o in data["measurement"]
+        if o.get("measurement_source_value") == "metastasis" and o["value_source_value"] == "N"
+    }
+    for m in data["measurement"]:
+        if m.get("measurement_source_value") == "metastasis-site":
+            yield m["person_id"], m["person_id"] in none
+
+
+def _specimens_agree(data: Data) -> Judged:
+    dates = {s["specimen_id"]: s["specimen_date"] for s in data["specimen"]}
+    undated = _details(data, "specimen", "date_from")
+    for r in data["masterkey.panel_report"]:
+        own = [o for o in _of_item(data, "panel") if o["person_id"] == r["person_id"]]
+        case = [o["observation_event_id"] for o in own if o["observation_event_id"] is not None]
+        days = {dates[s] for s in case if s not in undated}
+        if r["specimen_id"] is not None and days:
+            yield r["person_id"], dates[r["specimen_id"]] not in days
+
+
+def _panels_agree(data: Data) -> Judged:
+    for r in data["masterkey.panel_report"]:
+        named = {o["value_source_value"] for o in _of_item(data, "panel") if o["person_id"] == r["person_id"]} - {None}
+        if r["panel_code"] and named:
+            yield r["person_id"], r["panel_code"] not in named
+
+
+def _ages_agree(data: Data) -> Judged:
+    at_registration = _details(data, "person", "age_at_registration")
+    at_report = _details(data, "masterkey.panel_report", "age_at_report")
+    for r in data["masterkey.panel_report"]:
+        case, report = at_registration.get(r["person_id"]), at_report.get(r["panel_report_id"])
+        if case and report:
+            yield r["person_id"], abs(int(case[0]) - int(report[0])) > 2
+
+
+def _after_death(data: Data) -> Judged:
+    died = _deaths(data)
     tables = ("condition_occurrence", "drug_exposure", "procedure_occurrence", "specimen", "episode")
     for _, row, when in _events(data, *tables):
         if row["person_id"] in died:
@@ -361,7 +515,7 @@ def _in_period(data: Data) -> Judged:
         (o["person_id"], o["observation_period_start_date"], o["observation_period_end_date"])
         for o in data["observation_period"]
     ]
-    tables = [t for t in DATES if t not in ("observation", "death")]
+    tables = [t for t in DATES if t != "death"]
     for _, row, when in _events(data, *tables):
         yield row["person_id"], not any(who == row["person_id"] and a <= when <= z for who, a, z in spans)
 
@@ -403,6 +557,7 @@ EXPECTED: dict[str, Callable[[Data], Judged]] = {
     "DT05.drug": lambda d: _order(d, "drug_exposure", "drug_exposure_start_date", "drug_exposure_end_date"),
     "DT05.episode": lambda d: _order(d, "episode", "episode_start_date", "episode_end_date"),
     "DT06": _after_death,
+    "DT06.end": _ends_after_death,
     "DT15": lambda d: _repeated(d["death"], "person_id"),
     "DX01": lambda d: (
         (p["person_id"], p["person_id"] not in {c["person_id"] for c in d["condition_occurrence"]}) for p in d["person"]
@@ -413,11 +568,16 @@ EXPECTED: dict[str, Callable[[Data], Judged]] = {
     "TX01": lambda d: ((r["person_id"], r["drug_concept_id"] == 0) for r in d["drug_exposure"]),
     "TX05": _line_order,
     "TX06": _overlaps,
+    "TX09.ongoing": _ongoing,
     "TX10": lambda d: (
         (r["person_id"], r["person_id"] not in {c["person_id"] for c in d["condition_occurrence"]})
         for r in d["drug_exposure"]
     ),
     "MK01": _responses,
+    "MK02": _metastatic_sites,
+    "MK03": _specimens_agree,
+    "MK04": _panels_agree,
+    "MK05": _ages_agree,
     "GN06": lambda d: (
         (c["person_id"], not 0 <= c["value_number"] <= 1)
         for c in d["masterkey.component"]

@@ -22,4 +22,7 @@ FROM (
   UNION ALL
   SELECT person_id, 'measurement' AS record_table, CAST(measurement_id AS VARCHAR(20)) AS record_id, measurement_date AS event_date
   FROM @cdm_database_schema.measurement
+  UNION ALL
+  SELECT person_id, 'observation' AS record_table, CAST(observation_id AS VARCHAR(20)) AS record_id, observation_date AS event_date
+  FROM @cdm_database_schema.observation
 ) e

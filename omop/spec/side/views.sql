@@ -42,7 +42,7 @@ HAVING count(*) FILTER (c.code IN ('48018-6', '81252-9')) > 0;
 -- Lines of therapy with what EPISODE has no place for.
 CREATE VIEW masterkey.treatment_line AS
 SELECT e.person_id, e.episode_id, e.episode_number AS line, e.episode_start_date, e.episode_end_date,
-  e.episode_source_value AS regimen,
+  coalesce(max(f.value), e.episode_source_value) AS regimen,
   max(d.value) FILTER (d.name = 'phase') AS phase,
   max(d.value) FILTER (d.name = 'status') AS status,
   max(d.value) FILTER (d.name = 'intent') AS intent,
@@ -52,22 +52,33 @@ SELECT e.person_id, e.episode_id, e.episode_number AS line, e.episode_start_date
 FROM episode e
 JOIN masterkey.origin o ON o.table_name = 'episode' AND o.row_id = e.episode_id AND o.resource_type = 'Procedure'
 LEFT JOIN masterkey.detail d ON d.table_name = 'episode' AND d.row_id = e.episode_id
-GROUP BY ALL;
+LEFT JOIN masterkey.full_value f
+  ON f.table_name = 'episode' AND f.row_id = e.episode_id AND f.field = 'episode_source_value'
+GROUP BY e.person_id, e.episode_id, e.episode_number, e.episode_start_date, e.episode_end_date, e.episode_source_value;
 
 -- Specimens with their quality.
 CREATE VIEW masterkey.specimen_quality AS
-SELECT s.person_id, s.specimen_id, s.specimen_date, s.specimen_source_value,
+SELECT s.person_id, s.specimen_id, s.specimen_date,
+  coalesce(max(f.value), s.specimen_source_value) AS specimen_source_value,
   try_cast(max(d.value) FILTER (d.name = 'tumour_content') AS DOUBLE) AS tumour_content,
   max(d.value) FILTER (d.name = 'tumour_content_unit') AS tumour_content_unit,
   max(d.value) FILTER (d.name = 'method') AS method
 FROM specimen s
 LEFT JOIN masterkey.detail d ON d.table_name = 'specimen' AND d.row_id = s.specimen_id
-GROUP BY ALL;
+LEFT JOIN masterkey.full_value f
+  ON f.table_name = 'specimen' AND f.row_id = s.specimen_id AND f.field = 'specimen_source_value'
+GROUP BY s.person_id, s.specimen_id, s.specimen_date, s.specimen_source_value;
 
 -- Panels tested, from the report and from the registry's own item; which genes they cover is not stated here.
 CREATE VIEW masterkey.tested_panel AS
 SELECT person_id, 'panel_report' AS source, panel_report_id AS row_id, report_date AS test_date, panel_code, panel_text
 FROM masterkey.panel_report
 UNION ALL
-SELECT person_id, 'observation', observation_id, observation_date, value_source_value, value_as_string
-FROM observation WHERE observation_source_value = 'panel';
+SELECT o.person_id, 'observation', o.observation_id, o.observation_date,
+  coalesce(code.value, o.value_source_value), coalesce(text.value, o.value_as_string)
+FROM observation o
+LEFT JOIN masterkey.full_value code
+  ON code.table_name = 'observation' AND code.row_id = o.observation_id AND code.field = 'value_source_value'
+LEFT JOIN masterkey.full_value text
+  ON text.table_name = 'observation' AND text.row_id = o.observation_id AND text.field = 'value_as_string'
+WHERE o.observation_source_value = 'panel';
