@@ -437,3 +437,20 @@ def test_the_census_counts_every_leaf(resources: list[dict[str, Any]]) -> None:
 def leaves_of(value: Any) -> int:
     inner = value.values() if isinstance(value, dict) else value
     return sum(map(leaves_of, inner)) if isinstance(value, dict | list) else 1
+
+
+def test_views_give_the_whole_text(tmp_path: Path, repository: Repository) -> None:
+    """EPISODE and SPECIMEN hold 50 characters; the views read what was cut."""
+    regimen, kind = "Vincristin, Doxorubicin, Cyclophosphamid, Ifosfamid, Etoposide", "formalin-fixed tissue " * 4
+    case = json.loads(json.dumps([HOSPITAL, *CASE]))
+    for resource in case:
+        if resource["resourceType"] == "Procedure":
+            resource["code"] = {"text": regimen}
+        if resource["resourceType"] == "Specimen":
+            resource["type"] = {"text": kind}
+    put(repository, "jp_x", *case)
+    project(tmp_path, repository)
+    with duckdb.connect(str(tmp_path / "cdm/cdm.duckdb"), read_only=True) as connection:
+        lines = connection.execute("SELECT DISTINCT regimen FROM masterkey.treatment_line").fetchall()
+        specimens = connection.execute("SELECT specimen_source_value FROM masterkey.specimen_quality").fetchall()
+    assert (lines, specimens) == ([(regimen,)], [(kind,)])
