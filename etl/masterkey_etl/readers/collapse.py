@@ -6,6 +6,7 @@ scattered keys are held until the last run of their key, beyond a bound in encry
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,9 @@ class Collapse:
         self.model, self.ledger, self.notes = model, ledger, notes
         self._pseudonym, self._scratch = pseudonym, scratch
         self._key = getter(model.key_positions)
-        self._groups = [(name, getter(model.group_positions(name))) for name in model.groups]
+        self._groups = [
+            (name, getter(places := model.group_positions(name)), frozenset(places)) for name in model.groups
+        ]
         own = [i for i in range(len(model.columns)) if i not in model.group_of]
         self._own = [i for i in own if i not in model.key_positions]
         self._own_values = getter(self._own)
@@ -69,9 +72,10 @@ class Collapse:
     def _single(self, row: CleanRow) -> Record:
         number, values, filled = row
         groups = {}
-        for name, get in self._groups:
+        for name, get, places in self._groups:
             part = get(values)
-            groups[name] = [Record(list(part), number, (number,))] if any(part) else []
+            inside = {i: 1 for i in filled if i in places} if filled else {}
+            groups[name] = [Record(list(part), number, (number,), {}, inside)] if any(part) else []
         return Record(list(values), number, (number,), groups, dict.fromkeys(filled, 1) if filled else {})
 
     def _several(self, key: tuple[str, ...], rows: list[CleanRow]) -> Record:
@@ -80,7 +84,7 @@ class Collapse:
         accounted = self._blank_cells(rows)
         for i in self._changed(rows):
             self._settle(i, key, rows, values, accounted)
-        groups = {name: _children(rows, get) for name, get in self._groups}
+        groups = {name: _children(rows, get, places) for name, get, places in self._groups}
         numbers = tuple(row[0] for row in rows)
         return Record(values, numbers[0], numbers, groups, accounted)
 
@@ -209,11 +213,21 @@ def _runs(
         yield last, run
 
 
-def _children(rows: list[CleanRow], get: Callable[[Sequence[str]], tuple[str, ...]]) -> list[Record]:
-    """The distinct parts of a group, in order of appearance; wholly empty ones are left out."""
-    found: dict[tuple[str, ...], list[int]] = {}
-    for number, values, _ in rows:
+def _children(
+    rows: list[CleanRow], get: Callable[[Sequence[str]], tuple[str, ...]], places: frozenset[int]
+) -> list[Record]:
+    """The distinct parts of a group, in order of appearance; wholly empty ones are left out.
+
+    Each knows its own rows, and which of its cells the ledger already has.
+    """
+    found: dict[tuple[str, ...], tuple[list[int], Counter[int]]] = {}
+    for number, values, filled in rows:
         part = get(values)
         if any(part):
-            found.setdefault(part, []).append(number)
-    return [Record(list(part), numbers[0], tuple(numbers)) for part, numbers in found.items()]
+            numbers, accounted = found.setdefault(part, ([], Counter()))
+            numbers.append(number)
+            accounted.update(i for i in filled if i in places)
+    return [
+        Record(list(part), numbers[0], tuple(numbers), {}, dict(accounted))
+        for part, (numbers, accounted) in found.items()
+    ]

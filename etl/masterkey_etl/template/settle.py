@@ -74,9 +74,10 @@ class Settler:
         self.inside = [_place_in_group(model, c.position) for c in model.columns]
         self.no_concept = [f"no concept in concepts/{t}.csv" for t in written.topics]
         self.found: dict[tuple[str, str], _Finding] = {}
+        self.told: set[tuple[int, int]] = set()  # (column, part) of this record that the ledger has
 
     def __call__(self, record: Record, notes: list[Note]) -> None:
-        self.found = {}
+        self.found, self.told = {}, set()
         entered: set[tuple[int, int]] = set()
         others = [note for note in notes if note[0] < 0]
         for column, part, topic, reason in notes:
@@ -138,14 +139,21 @@ class Settler:
         return bool(part.values[self.inside[column]])
 
     def enter(self, record: Record, part: Record, column: int, status: str, reason: str) -> None:
-        """In the ledger: the part's cells, less those the reader has entered (of a one-row record: under it)."""
+        """In the ledger: the part's cells, less those the reader has entered.
+
+        A code that was filled from its label is entered as absent: what becomes of the value is said of the label.
+        """
         if self.ledger is None:
             return
-        owner = record if len(record.rows) == 1 else part
-        n = (len(part.rows) or 1) - owner.accounted.get(column, 0)
-        if n > 0:
-            shown = self.show(part, column) if self.coded[column] and status != "set_aside" else None
-            self.ledger.exceptions(column, status, reason, n, row=part.row, value=shown)
+        rows = len(part.rows) or 1
+        label = self.labels.get(column)
+        for cell in (column,) if label is None else (column, label):
+            n = rows - part.accounted.get(cell, 0)
+            if n > 0 and (cell, id(part)) not in self.told:
+                self.told.add((cell, id(part)))
+                shown = self.show(part, cell) if self.coded[cell] and status != "set_aside" else None
+                self.ledger.exceptions(cell, status, reason, n, row=part.row, value=shown)
+                return
 
     def report(self, rule: str, part: Record, column: int, fact: str = "", said: str = "") -> None:
         """A value of a column: what may be shown of it is."""
