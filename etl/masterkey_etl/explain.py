@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,13 +139,16 @@ class _Explainer:
 
     def origins(self, site: str, source: Source, submission: Submission) -> Iterator[Origin]:
         said = maps.kept(source.map_version, self.workspace)
-        cells = self.cells(submission, said["source"], source.rows[0]) if source.rows else {}
+        cells = self.cells(submission, said["source"], source.rows)
         for leaf in said["blocks"][source.block]:
             yield _origin(leaf, said["headers"], cells)
 
-    def cells(self, submission: Submission, model_id: str, row: int) -> dict[str, str]:
-        """Column id -> text of one row, on a site node; a registry does not open what it keeps."""
-        if self.workspace.role != "site":
+    def cells(self, submission: Submission, model_id: str, rows: Sequence[int]) -> dict[str, str]:
+        """Column id -> text of the rows, on a site node; a registry does not open what it keeps.
+
+        A resource of a repeated part is known by all rows of its record: where they differ each row's text is told.
+        """
+        if self.workspace.role != "site" or not rows:
             return {}
         model = SourceModel.load(model_id, self.workspace.overlay)
         site, sha = submission.site, submission.sha256
@@ -154,9 +157,9 @@ class _Explainer:
         delivery = Delivery(site, submission.file, sha, submission.bytes, kept, True, keys, scratch)
         reading = read_whole(delivery, model)  # its encoding and header, wherever that stands
         with closing(Rows(delivery.open(), reading.encoding.name, model.delimiter)) as read:
-            fields = next((r.fields for r in read if r.number == row), [])
+            found = {r.number: r.fields for r in read if r.number in rows}
         pairs = zip(model.columns, reading.header.positions, strict=True)
-        return {c.id: fields[p] for c, p in pairs if p is not None and p < len(fields)}
+        return {c.id: _of_rows(found, p) for c, p in pairs if p is not None}
 
     # -- forward ------------------------------------------------------------------------------------------
 
@@ -185,6 +188,14 @@ class _Explainer:
 
         path = key_file(self.workspace.root)
         return KeyMap(path if path.exists() else None)
+
+
+def _of_rows(found: dict[int, list[str]], place: int) -> str:
+    """One column's text in the rows: said once where they agree."""
+    texts = {number: fields[place] for number, fields in found.items() if place < len(fields)}
+    if len(set(texts.values())) <= 1:
+        return next(iter(texts.values()), "")
+    return "; ".join(f"row {number}: {text}" for number, text in texts.items())
 
 
 def _origin(leaf: dict[str, Any], headers: dict[str, str], cells: dict[str, str]) -> Origin:

@@ -153,3 +153,30 @@ def test_a_name_in_the_code_of_an_adverse_event_is_not_kept(tmp_path: Path, expo
     kept = [s for kind in repository.counts() for s in repository.of_type("jp_ncch", kind)]
     repository.close()
     assert kept and not any("山田花子".encode() in s.text for s in kept)
+
+
+def test_an_undeclared_label_in_two_lines_is_unmapped_twice_and_the_file_goes_in(tmp_path: Path, export: Path) -> None:
+    with export.open(encoding="utf-8-sig", newline="") as file:
+        table = list(csv.reader(file))
+    code = next(i for i, h in enumerate(table[0]) if h.endswith("EP前レジメン情報.最良総合効果"))
+    for row in table[1:]:
+        row[code : code + 2] = ["NA", "NC"]
+    with export.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows(table)
+    (stored,) = loading.load(tmp_path / "ws", [export]).stored
+    lines = {(r.column, r.status): r.n for r in stored.ledger if r.column.startswith("before_response")}
+    assert lines == {("before_response", "absent"): 2, ("before_response_label", "unmapped"): 2}
+
+
+def test_explain_tells_each_row_of_a_repeated_part(tmp_path: Path, export: Path) -> None:
+    from masterkey_etl.explain import explain
+    from masterkey_etl.workspace import Workspace
+
+    data = tmp_path / "ws"
+    Workspace.open(data, create=True, role="site")
+    loading.load(data, [export])
+    with duckdb.connect(str(assessment.published_cdm(data)), read_only=True) as cdm:
+        (key,) = cdm.execute("SELECT episode_id FROM episode WHERE episode_number = 2").fetchall()[0]
+    (resource,) = explain(data, f"episode:{key}").became
+    said = {(o.columns, o.cells) for o in resource.origins if "before_regimen" in o.columns}
+    assert any("row 2:" in text and "row 3:" in text for _, cells in said for text in cells)
