@@ -1,4 +1,4 @@
-"""100,000 synthetic patients from files to FHIR, CDM and checks: time per stage, peak memory."""
+"""Synthetic patients (MASTERKEY_BENCH_PATIENTS, default 10,000) from files to FHIR, CDM and checks: time per stage, peak memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from masterkey_etl import loading, synth
 
-PATIENTS = int(os.environ.get("MASTERKEY_BENCH_PATIENTS", "100000"))
+PATIENTS = int(os.environ.get("MASTERKEY_BENCH_PATIENTS", "10000"))
 
 
 def main() -> None:
