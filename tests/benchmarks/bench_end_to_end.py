@@ -1,4 +1,4 @@
-"""Synthetic patients (MASTERKEY_BENCH_PATIENTS, default 10,000) from files to FHIR, CDM and checks: time per stage, peak memory."""
+"""Synthetic patients (MASTERKEY_BENCH_PATIENTS, 10,000) from files to FHIR, CDM, checks: time per stage, memory."""
 
 from __future__ import annotations
 
