@@ -180,3 +180,29 @@ def test_explain_tells_each_row_of_a_repeated_part(tmp_path: Path, export: Path)
     (resource,) = explain(data, f"episode:{key}").became
     said = {(o.columns, o.cells) for o in resource.origins if "before_regimen" in o.columns}
     assert any("row 2:" in text and "row 3:" in text for _, cells in said for text in cells)
+
+
+def test_a_row_that_contradicts_the_first_fills_no_blank(tmp_path: Path, export: Path) -> None:
+    """Row 2 alive with a date last seen, row 3 dead with a date of death: no death date beside 'alive'."""
+    with export.open(encoding="utf-8-sig", newline="") as file:
+        table = list(csv.reader(file))
+    places = {h.rpartition("症例.転帰情報.")[2]: i for i, h in enumerate(table[0]) if "症例.転帰情報." in h}
+    alive = {
+        "転帰": "C37987",
+        "転帰.名称.": "生存",
+        "最終生存確認日": "2022/1/15",
+        "死亡日": "NA",
+        "死因": "NA",
+        "死因.名称.": "NA",
+    }
+    dead = {"転帰": "C28554", "転帰.名称.": "死亡", "最終生存確認日": "NA", "死亡日": "2021/4/15"}
+    for row, outcome in ((table[1], alive), (table[2], dead)):
+        for name, value in outcome.items():
+            row[places[name]] = value
+    with export.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows(table)
+    report = loading.load(tmp_path / "ws", [export])
+    changed = {i.place.field for i in report.issues if i.rule == "etl.changes-between-rows"}
+    assert {"outcome_label", "death_date"} <= changed
+    with duckdb.connect(str(assessment.published_cdm(tmp_path / "ws")), read_only=True) as cdm:
+        assert cdm.execute("SELECT * FROM death").fetchall() == []

@@ -82,8 +82,10 @@ class Collapse:
         rows = self._bounded(key, rows)
         values = list(rows[0][1])
         accounted = self._blank_cells(rows)
-        for i in self._changed(rows):
-            self._settle(i, key, rows, values, accounted)
+        changed = self._changed(rows)
+        fit = [row for row in rows if self._agrees(row, rows[0], changed)]
+        for i in changed:
+            self._settle(i, key, rows, fit, values, accounted)
         groups = {name: _children(rows, get, places) for name, get, places in self._groups}
         numbers = tuple(row[0] for row in rows)
         return Record(values, numbers[0], numbers, groups, accounted)
@@ -95,6 +97,11 @@ class Collapse:
         if all(get(row[1]) == first for row in rows):
             return []
         return [i for i in self._own if any(row[1][i] != rows[0][1][i] for row in rows)]
+
+    @staticmethod
+    def _agrees(row: CleanRow, first: CleanRow, changed: list[int]) -> bool:
+        """Does a row state nothing else than the first one, where both state something?"""
+        return all(not row[1][i] or not first[1][i] or row[1][i] == first[1][i] for i in changed)
 
     def _blank_cells(self, rows: list[CleanRow]) -> dict[int, int]:
         """Cells the ledger already has: those filled from their pair, and blank ones of group columns.
@@ -112,10 +119,20 @@ class Collapse:
         return out
 
     def _settle(
-        self, i: int, key: tuple[str, ...], rows: list[CleanRow], values: list[str], accounted: dict[int, int]
+        self,
+        i: int,
+        key: tuple[str, ...],
+        rows: list[CleanRow],
+        fit: list[CleanRow],
+        values: list[str],
+        accounted: dict[int, int],
     ) -> None:
-        """A column of the record that differs between its rows: the first stated value is kept."""
-        kept = values[i] = next(v for row in rows if (v := row[1][i]))
+        """A column of the record that differs between its rows: the first stated value is kept.
+
+        A row that contradicts the first one in any column fills no blank: alive in one and a death date out of
+        another would make a record that nobody sent.
+        """
+        kept = values[i] = next((v for row in fit if (v := row[1][i])), "")
         accounted[i] = accounted.get(i, 0) + sum(not row[1][i] for row in rows)
         others = [(row[0], v) for row in rows if (v := row[1][i]) and v != kept]
         if not others:
