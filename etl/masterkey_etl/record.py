@@ -18,12 +18,15 @@ class Record:
 
     `groups[name]` holds the repeated parts of a collapsed record, in order of first appearance: child Records
     whose `values[j]` is the j-th column of that group (`SourceModel.group_positions(name)[j]` is its position
-    in the whole record). Positions of group columns in the parent hold the first row's values.
+    in the whole record). A child's `rows` are those where just its values stand; its `accounted` and `filled` are
+    of those rows, under positions of the whole record. Positions of group columns in the parent hold the first
+    row's values.
 
     `row` is the first row it came from, counted like a spreadsheet (header = 1); `rows` all of them.
     `accounted[i]` is the number of this record's cells in column i that the reader already entered in the
     ledger (absent or rejected): a map that gives the whole column another status enters
-    `len(rows) - accounted.get(i, 0)` cells. (`Ledger.cells(record, i)` does that sum.)
+    `len(rows) - accounted.get(i, 0)` cells. (`Ledger.cells(record, i)` does that sum.) `filled[i]` is the number of
+    rows where the value of code column i was read from the label beside it: there the label's cell holds the value.
     """
 
     values: list[str]
@@ -31,3 +34,4 @@ class Record:
     rows: tuple[int, ...] = ()
     groups: dict[str, list[Record]] = field(default_factory=dict)
     accounted: dict[int, int] = field(default_factory=dict)
+    filled: dict[int, int] = field(default_factory=dict)
