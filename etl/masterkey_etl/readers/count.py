@@ -35,6 +35,8 @@ def count_values(stream: BinaryIO, model: SourceModel, encoding: str | None = No
     rows = surplus = 0
     for fields in chain(first[header + 1 :], widths):
         rows, surplus = rows + 1, surplus + max(0, len(fields) - columns)
+    text.detach()  # the stream stays the caller's
+    buffered.detach()
     return IndependentCount(rows, columns, surplus)
 
 
