@@ -146,7 +146,7 @@ class _Explainer:
     def cells(self, submission: Submission, model_id: str, rows: Sequence[int]) -> dict[str, str]:
         """Column id -> text of the rows, on a site node; a registry does not open what it keeps.
 
-        A resource of a repeated part is known by all rows of its record: where they differ each row's text is told.
+        A resource of a repeated part has the rows of that part; where the rows of a resource differ, each is told.
         """
         if self.workspace.role != "site" or not rows:
             return {}

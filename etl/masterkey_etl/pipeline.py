@@ -284,9 +284,10 @@ def _timed(flow: Flow, stage: str, batches: Iterator[Any]) -> Iterator[Any]:
 
 def _map_record(flow: Flow, record: Record) -> list[Produced]:
     assert flow.compiled is not None and flow.context is not None
-    made = flow.compiled(record, flow.context, flow.ledger)
+    whole, parts, where = flow.compiled.parted(record, flow.context, flow.ledger)
     rows = record.rows or (record.row,)
-    return [Produced(block, resource, rows) for block, resource in made]
+    made = [Produced(block, resource, rows) for block, resource in whole]
+    return made + [Produced(block, resource, of) for (block, resource), of in zip(parts, where, strict=True)]
 
 
 def _protect_record(protector: Protector, flow: Flow, record: list[Produced]) -> list[Produced]:

@@ -168,18 +168,41 @@ def test_an_undeclared_label_in_two_lines_is_unmapped_twice_and_the_file_goes_in
     assert lines == {("before_response", "absent"): 2, ("before_response_label", "unmapped"): 2}
 
 
-def test_explain_tells_each_row_of_a_repeated_part(tmp_path: Path, export: Path) -> None:
-    from masterkey_etl.explain import explain
+def explained(tmp_path: Path, export: Path) -> Path:
     from masterkey_etl.workspace import Workspace
 
     data = tmp_path / "ws"
     Workspace.open(data, create=True, role="site")
     loading.load(data, [export])
+    return data
+
+
+def test_explain_of_the_second_line_shows_the_second_row(tmp_path: Path, export: Path) -> None:
+    from masterkey_etl.explain import explain
+
+    data = explained(tmp_path, export)
+    with export.open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = list(csv.reader(file))
+    regimen = next(i for i, h in enumerate(header) if h.endswith("EP前レジメン情報.化学療法レジメン名称"))
+    assert len({r[regimen] for r in rows}) > 1
     with duckdb.connect(str(assessment.published_cdm(data)), read_only=True) as cdm:
         (key,) = cdm.execute("SELECT episode_id FROM episode WHERE episode_number = 2").fetchall()[0]
     (resource,) = explain(data, f"episode:{key}").became
-    said = {(o.columns, o.cells) for o in resource.origins if "before_regimen" in o.columns}
-    assert any("row 2:" in text and "row 3:" in text for _, cells in said for text in cells)
+    assert ", row 3 (" in resource.facts["file"]
+    cells = {c: v for o in resource.origins for c, v in zip(o.columns, o.cells, strict=True)}
+    assert cells["before_regimen"] == rows[1][regimen]
+
+
+def test_a_row_forward_shows_what_it_made_and_what_its_record_made(tmp_path: Path, export: Path) -> None:
+    from masterkey_etl.explain import explain
+
+    data = explained(tmp_path, export)
+    blocks = {n: {(t.what, t.facts["block"]) for t in explain(data, f"{export.name}:{n}").became} for n in (2, 3)}
+    lines = {n: {name for name, block in found if block == "line_before"} for n, found in blocks.items()}
+    assert all(len(names) == 1 for names in lines.values()) and lines[2] != lines[3]
+    shared = {block for _, block in blocks[2] & blocks[3]}
+    assert "patient" in shared
+    assert not shared & {"line_before", "drug_before", "response_before", "progression_before", "stop_event_before"}
 
 
 def test_a_row_that_contradicts_the_first_fills_no_blank(tmp_path: Path, export: Path) -> None:

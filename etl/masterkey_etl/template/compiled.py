@@ -19,6 +19,7 @@ from masterkey_etl.template.writer import Written, write
 from masterkey_fhir.issue import Issue, Place, issue
 
 Made = list[tuple[str, dict[str, Any]]]
+Parted = tuple[Made, Made, list[tuple[int, ...]]]  # of the whole record; of its parts; the rows of each of those
 
 
 class Secret(Protocol):
@@ -41,7 +42,7 @@ class MapContext:
     keys: Keys = field(repr=False)
     place: Place = field(default_factory=Place)
     issues: list[Issue] = field(default_factory=list)
-    _bound: dict[str, tuple[Callable[[Record], Made], Settler]] = field(default_factory=dict, repr=False)
+    _bound: dict[str, tuple[Callable[[Record], Parted], Settler]] = field(default_factory=dict, repr=False)
 
     def record_name(self, *key: str) -> str:
         """How Issues name a source record: the same keyed hash the reader uses."""
@@ -90,16 +91,21 @@ class CompiledMap:
         self.static_issues = _silent(map_, analysis)
         namespace = dict(self._written.constants)
         exec(compile(self.source, f"<map {map_.path.name}>", "exec"), namespace)
-        self._bind: Callable[[_Binding], Callable[[Record], Made]] = namespace["bind"]
+        self._bind: Callable[[_Binding], Callable[[Record], Parted]] = namespace["bind"]
 
     def __call__(self, record: Record, ctx: MapContext, ledger: Account | None = None) -> Made:
         """The resources of one record; exceptions go to `ledger`, findings to `ctx.issues`."""
+        whole, parts, _ = self.parted(record, ctx, ledger)
+        return whole + parts
+
+    def parted(self, record: Record, ctx: MapContext, ledger: Account | None = None) -> Parted:
+        """The same in two lists: what the whole record made, and what its repeated parts made with their rows."""
         bound = ctx._bound.get(self.version)
         if bound is None or bound[1].ledger is not ledger:
             bound = self.bind(ctx, ledger)
         return bound[0](record)
 
-    def bind(self, ctx: MapContext, ledger: Account | None) -> tuple[Callable[[Record], Made], Settler]:
+    def bind(self, ctx: MapContext, ledger: Account | None) -> tuple[Callable[[Record], Parted], Settler]:
         """The function for one site and delivery; tells the ledger what the map covers and sets aside."""
         place = Place(ctx.site, ctx.place.file)
         settler = Settler(self.model, self._written, self._analysis.labels, place, ctx.record_name, ctx.issues, ledger)
@@ -120,7 +126,7 @@ class CompiledMap:
     def run(self, records: Iterable[Record], ctx: MapContext, ledger: Account | None = None) -> Iterator[Made]:
         """All records, one list of (block, resource) each."""
         made = self.bind(ctx, ledger)[0]
-        return (made(r) for r in records)
+        return (whole + parts for whole, parts, _ in map(made, records))
 
     def leaves(self, block: str) -> list[LeafInfo]:
         """Every expression of a block, its id and conditions included. Raises KeyError for an unknown block."""

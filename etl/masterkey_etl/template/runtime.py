@@ -39,6 +39,14 @@ class Memo(dict[Any, Any]):
         return found
 
 
+def also_from(
+    made: list[tuple[str, Json]], where: list[tuple[int, ...]], resource: Json, rows: tuple[int, ...]
+) -> None:
+    """A resource that was made already comes from these rows of the record too."""
+    at = next(n for n, (_, r) in enumerate(made) if r is resource)
+    where[at] = tuple(sorted({*where[at], *rows}))
+
+
 # -- three-valued logic (N1 6.5); arguments may be None
 
 

@@ -84,7 +84,7 @@ class _Writer(Values):
             self.line(f"i_{r.name} = {self.id_code(r)}")
 
     def run(self) -> None:
-        self.line("V, G, notes, out, more = record.values, record.groups, [], [], []")
+        self.line("V, G, notes, out, more, where = record.values, record.groups, [], [], [], []")
         self.list_flags()
         for r in self.a.resources:
             if r.scope is not self.a.record:
@@ -93,7 +93,7 @@ class _Writer(Values):
         self.list_accounts()
         with self.block("if notes:"):
             self.line("settle(record, notes)")
-        self.line("return out + more if more else out")
+        self.line("return out, more, where")
 
     def scope_body(self, scope: Scope, owner: str) -> None:
         """Everything of one scope: values, findings, which blocks, inner scopes, objects, accounts."""
@@ -328,13 +328,14 @@ class _Writer(Values):
         self.known = before
 
     def keep(self, r: Resource, owner: str) -> None:
-        """Equal resources of one record are one; different ones with one id are a finding."""
+        """Equal resources of one record are one, of all their rows; different ones with one id are a finding."""
         if r.scope is self.a.record:
             self.line(f"out.append(({r.name!r}, o_{r.name}))")
             return
         self.line(f"d = d_{r.name}.setdefault(i_{r.name}, o_{r.name})")
-        self.line(f"if d is o_{r.name}: more.append(({r.name!r}, d))")
-        self.line(f"elif d != o_{r.name}: notes.append(({SAME_ID}, {owner}, {self.a.resources.index(r)}, 0))")
+        self.line(f"if d is o_{r.name}: more.append(({r.name!r}, d)); where.append({owner}.rows)")
+        self.line(f"elif d == o_{r.name}: also_from(more, where, d, {owner}.rows)")
+        self.line(f"else: notes.append(({SAME_ID}, {owner}, {self.a.resources.index(r)}, 0))")
 
     def build_resource(self, r: Resource) -> None:
         head = f"'resourceType': {r.type!r}, 'id': i_{r.name}"
