@@ -177,7 +177,7 @@ def _rounded(a: Decimal, places: int) -> Decimal:
 
 
 def round_to(a: Number, places: int = 0) -> Number | None:
-    """N1 5.7.10: half goes up. An integer stays one."""
+    """N1 5.7.10: half goes away from zero. An integer stays one."""
     if places < 0:
         return None
     if isinstance(a, int):
@@ -185,7 +185,7 @@ def round_to(a: Number, places: int = 0) -> Number | None:
     with localcontext() as context:
         context.prec = 60
         step = Decimal(1).scaleb(-places)
-        return (a / step + Decimal("0.5")).to_integral_value(ROUND_FLOOR) * step
+        return (a / step).to_integral_value(ROUND_HALF_UP) * step
 
 
 def floor(a: Number) -> int:
