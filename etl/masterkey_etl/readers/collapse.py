@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CleanRow = tuple[int, tuple[str, ...], tuple[int, ...]]  # row number, values, columns filled from their pair
 CHANGED = "it differs from the first row of this record"
+CONTRADICTS = "its row contradicts what the record keeps in another column"
 TOO_MANY = "one key has too many rows"
 
 
@@ -47,6 +48,7 @@ class Collapse:
         own = [i for i in range(len(model.columns)) if i not in model.group_of]
         self._own = [i for i in own if i not in model.key_positions]
         self._own_values = getter(self._own)
+        self._labels = {pair.code: pair.label for pair in model.pairs}
         self._grouped = sorted(model.group_of)
         self._grouped_values = getter(self._grouped)
 
@@ -75,20 +77,21 @@ class Collapse:
         for name, get, places in self._groups:
             part = get(values)
             inside = {i: 1 for i in filled if i in places} if filled else {}
-            groups[name] = [Record(list(part), number, (number,), {}, inside)] if any(part) else []
-        return Record(list(values), number, (number,), groups, dict.fromkeys(filled, 1) if filled else {})
+            groups[name] = [Record(list(part), number, (number,), {}, inside, inside)] if any(part) else []
+        known = dict.fromkeys(filled, 1) if filled else {}
+        return Record(list(values), number, (number,), groups, known, known)
 
     def _several(self, key: tuple[str, ...], rows: list[CleanRow]) -> Record:
         rows = self._bounded(key, rows)
         values = list(rows[0][1])
         accounted = self._blank_cells(rows)
-        changed = self._changed(rows)
-        fit = [row for row in rows if self._agrees(row, rows[0], changed)]
-        for i in changed:
-            self._settle(i, key, rows, fit, values, accounted)
+        if changed := self._changed(rows):
+            _fill(changed, rows, values)
+            for i in changed:
+                self._settle(i, key, rows, values, accounted)
         groups = {name: _children(rows, get, places) for name, get, places in self._groups}
         numbers = tuple(row[0] for row in rows)
-        return Record(values, numbers[0], numbers, groups, accounted)
+        return Record(values, numbers[0], numbers, groups, accounted, self._filled(rows, values))
 
     def _changed(self, rows: list[CleanRow]) -> list[int]:
         """Columns of the record itself that differ between its rows."""
@@ -98,10 +101,15 @@ class Collapse:
             return []
         return [i for i in self._own if any(row[1][i] != rows[0][1][i] for row in rows)]
 
-    @staticmethod
-    def _agrees(row: CleanRow, first: CleanRow, changed: list[int]) -> bool:
-        """Does a row state nothing else than the first one, where both state something?"""
-        return all(not row[1][i] or not first[1][i] or row[1][i] == first[1][i] for i in changed)
+    def _filled(self, rows: list[CleanRow], values: list[str]) -> dict[int, int]:
+        """Per code column of the record: the rows whose label gave the value that is kept."""
+        out: dict[int, int] = {}
+        for _, row, filled in rows:
+            for i in filled:
+                label = self._labels[i]
+                if row[i] == values[i] and row[label] == values[label]:
+                    out[i] = out.get(i, 0) + 1
+        return out
 
     def _blank_cells(self, rows: list[CleanRow]) -> dict[int, int]:
         """Cells the ledger already has: those filled from their pair, and blank ones of group columns.
@@ -119,27 +127,20 @@ class Collapse:
         return out
 
     def _settle(
-        self,
-        i: int,
-        key: tuple[str, ...],
-        rows: list[CleanRow],
-        fit: list[CleanRow],
-        values: list[str],
-        accounted: dict[int, int],
+        self, i: int, key: tuple[str, ...], rows: list[CleanRow], values: list[str], accounted: dict[int, int]
     ) -> None:
-        """A column of the record that differs between its rows: the first stated value is kept.
+        """A column of the record that differs between its rows: what is not the kept value is rejected.
 
-        A row that contradicts the first one in any column fills no blank: alive in one and a death date out of
-        another would make a record that nobody sent.
+        A cell that was filled from its label is in the ledger already.
         """
-        kept = values[i] = next((v for row in fit if (v := row[1][i])), "")
         accounted[i] = accounted.get(i, 0) + sum(not row[1][i] for row in rows)
-        others = [(row[0], v) for row in rows if (v := row[1][i]) and v != kept]
+        others = [row for row in rows if row[1][i] and row[1][i] != values[i]]
         if not others:
             return
-        for number, value in others:
-            self.ledger.exceptions(i, "rejected", CHANGED, row=number, value=value)
-        accounted[i] = accounted.get(i, 0) + len(others)
+        reason = CHANGED if values[i] else CONTRADICTS
+        for number, row, _ in (lost := [row for row in others if i not in row[2]]):
+            self.ledger.exceptions(i, "rejected", reason, row=number, value=row[i])
+        accounted[i] += len(lost)
         place = self.notes.at(others[0][0], self.model.columns[i].id)
         facts = {"first": rows[0][0], "others": len(others)}
         self.notes.add(issue("etl.changes-between-rows", place, record=self._pseudonym(*key), **facts))
@@ -152,8 +153,8 @@ class Collapse:
         place = self.notes.at(rows[limits.ROWS_PER_RECORD][0], ",".join(self.model.key))
         self.notes.add(issue("etl.key-of-many-rows", place, rows=len(rows), kept=limits.ROWS_PER_RECORD))
         for i in range(len(self.model.columns)):
-            blank = sum(not row[1][i] for row in rows[limits.ROWS_PER_RECORD :])
-            self.ledger.exceptions(i, "rejected", TOO_MANY, more - blank)
+            known = sum(not row[1][i] or i in row[2] for row in rows[limits.ROWS_PER_RECORD :])
+            self.ledger.exceptions(i, "rejected", TOO_MANY, more - known)
         return rows[: limits.ROWS_PER_RECORD]
 
 
@@ -230,6 +231,17 @@ def _runs(
         yield last, run
 
 
+def _fill(changed: list[int], rows: list[CleanRow], values: list[str]) -> None:
+    """Blanks of the first row are filled by the next ones, but never by a row that contradicts what is kept.
+
+    Alive in one row and a death date out of another would make a record that nobody sent.
+    """
+    for _, row, _ in rows[1:]:
+        if all(not row[i] or not values[i] or row[i] == values[i] for i in changed):
+            for i in changed:
+                values[i] = values[i] or row[i]
+
+
 def _children(
     rows: list[CleanRow], get: Callable[[Sequence[str]], tuple[str, ...]], places: frozenset[int]
 ) -> list[Record]:
@@ -245,6 +257,6 @@ def _children(
             numbers.append(number)
             accounted.update(i for i in filled if i in places)
     return [
-        Record(list(part), numbers[0], tuple(numbers), {}, dict(accounted))
+        Record(list(part), numbers[0], tuple(numbers), {}, counts := dict(accounted), counts)
         for part, (numbers, accounted) in found.items()
     ]

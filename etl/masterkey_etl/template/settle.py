@@ -7,6 +7,7 @@ value nobody used. Columns below 0 are findings about conditions and ids. Only e
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -74,22 +75,19 @@ class Settler:
         self.inside = [_place_in_group(model, c.position) for c in model.columns]
         self.no_concept = [f"no concept in concepts/{t}.csv" for t in written.topics]
         self.found: dict[tuple[str, str], _Finding] = {}
-        self.told: set[tuple[int, int]] = set()  # (column, part) of this record that the ledger has
+        self.told: Counter[tuple[int, int]] = Counter()  # (column, part) of this record: cells entered here
 
     def __call__(self, record: Record, notes: list[Note]) -> None:
-        self.found, self.told = {}, set()
-        entered: set[tuple[int, int]] = set()
+        self.found, self.told = {}, Counter()
         others = [note for note in notes if note[0] < 0]
         for column, part, topic, reason in notes:
             if column >= 0:
-                if others:
-                    entered.add((column, id(part)))
-                self.value(record, column, part, topic, reason)
+                self.value(column, part, topic, reason)
         for column, part, topic, _ in others:
             if column == CONDITION:
                 self.condition(part, topic)
             else:
-                self.block(record, part, column, self.written.resources[topic], entered)
+                self.block(part, column, self.written.resources[topic])
         if self.found:
             self.tell(self.pseudonym(*[record.values[i] for i in self.keys]))
 
@@ -101,18 +99,19 @@ class Settler:
             place = Place(site, file, f.row, f.where)
             self.issues.append(issue(f.rule, place, record=name, count=f.count, **f.facts))
 
-    def value(self, record: Record, column: int, part: Record, topic: int, reason: int) -> None:
+    def value(self, column: int, part: Record, topic: int, reason: int) -> None:
         """One cell (or the equal cells of a collapsed record) that is neither mapped nor translated."""
         if topic > 0:
-            self.enter(record, part, column, "unmapped", self.no_concept[topic - 1])
+            self.enter(part, column, "unmapped", self.no_concept[topic - 1])
+            self.enter_label(part, column, "unmapped", self.no_concept[topic - 1])
             self.report("etl.no-concept", part, column, "topic", self.written.topics[topic - 1])
         elif topic == UNREADABLE:
-            self.enter(record, part, column, "rejected", NOT_READABLE)
+            self.enter(part, column, "rejected", NOT_READABLE)
             self.report("etl.not-readable", part, column, "type", self.model.columns[column].type)
         elif reason > 0:
-            self.enter(record, part, column, "set_aside", self.written.reasons[reason - 1])
+            self.enter(part, column, "set_aside", self.written.reasons[reason - 1])
         else:
-            self.enter(record, part, column, "unmapped", UNUSED)
+            self.enter(part, column, "unmapped", UNUSED)
             self.report("etl.value-unused", part, column)
 
     def condition(self, part: Record, number: int) -> None:
@@ -120,16 +119,15 @@ class Settler:
         facts = {"file": group.where.file, "line": group.where.line}
         self.finding("etl.condition-empty", part, group.path, facts).count += 1
 
-    def block(self, record: Record, part: Record, kind: int, r: Resource, entered: set[tuple[int, int]]) -> None:
+    def block(self, part: Record, kind: int, r: Resource) -> None:
         """A block without an id, or with the id of another: its values of this part are rejected."""
         rule = {NO_ID: "etl.no-id", SAME_ID: "etl.same-id"}[kind]
         facts = {"block": r.name, "file": r.where.file, "line": r.where.line}
         self.finding(rule, part, r.name, facts).count += 1
         if kind == SAME_ID:
             for column in sorted({u.position for leaf in leaves(r.body) for u in uses(leaf.node, self.labels)}):
-                if self.holds(part, column) and (column, id(part)) not in entered:
-                    entered.add((column, id(part)))
-                    self.enter(record, part, column, "rejected", SAME)
+                if self.holds(part, column):
+                    self.enter(part, column, "rejected", SAME)
 
     def holds(self, part: Record, column: int) -> bool:
         """Is this a column of the part itself (not of the record around it), with a value?"""
@@ -138,22 +136,22 @@ class Settler:
             return False
         return bool(part.values[self.inside[column]])
 
-    def enter(self, record: Record, part: Record, column: int, status: str, reason: str) -> None:
-        """In the ledger: the part's cells, less those the reader has entered.
-
-        A code that was filled from its label is entered as absent: what becomes of the value is said of the label.
-        """
+    def enter(self, part: Record, column: int, status: str, reason: str, most: int | None = None) -> None:
+        """In the ledger: the part's cells (at most so many), less those the reader or this record has entered."""
         if self.ledger is None:
             return
-        rows = len(part.rows) or 1
-        label = self.labels.get(column)
-        for cell in (column,) if label is None else (column, label):
-            n = rows - part.accounted.get(cell, 0)
-            if n > 0 and (cell, id(part)) not in self.told:
-                self.told.add((cell, id(part)))
-                shown = self.show(part, cell) if self.coded[cell] and status != "set_aside" else None
-                self.ledger.exceptions(cell, status, reason, n, row=part.row, value=shown)
-                return
+        cell = (column, id(part))
+        n = (len(part.rows) or 1) - part.accounted.get(column, 0) - self.told[cell]
+        n = n if most is None else min(n, most)
+        if n > 0:
+            self.told[cell] += n
+            shown = self.show(part, column) if self.coded[column] and status != "set_aside" else None
+            self.ledger.exceptions(column, status, reason, n, row=part.row, value=shown)
+
+    def enter_label(self, part: Record, column: int, status: str, reason: str) -> None:
+        """Where the code was null or refused, the value that found no concept is the label's."""
+        if n := part.filled.get(column, 0):
+            self.enter(part, self.labels[column], status, reason, n)
 
     def report(self, rule: str, part: Record, column: int, fact: str = "", said: str = "") -> None:
         """A value of a column: what may be shown of it is."""
