@@ -66,7 +66,8 @@ def _header(rows: list[list[str]], model: SourceModel) -> int:
     """Index of the first row that shows at least half of the model's headers, else 0."""
     wanted = {header_key(h): c.id for c in model.columns for h in (c.header, *c.aliases)}
     for i, fields in enumerate(rows):
-        if 2 * len({wanted.get(header_key(f)) for f in fields} - {None}) >= len(model.columns):
+        shown = {wanted.get(header_key(f)) for f in fields if "\ufffd" not in f}  # a damaged name is no name
+        if 2 * len(shown - {None}) >= len(model.columns):
             return i
     return 0
 
