@@ -1,21 +1,9 @@
 SELECT e.person_id, e.record_table, e.record_id,
   CASE WHEN e.event_date > d.death_date THEN 1 ELSE 0 END AS violated
 FROM (
-  SELECT person_id, 'condition_occurrence' AS record_table, CAST(condition_occurrence_id AS VARCHAR(20)) AS record_id, condition_start_date AS event_date
-  FROM @cdm_database_schema.condition_occurrence
-  UNION ALL
-  SELECT person_id, 'drug_exposure' AS record_table, CAST(drug_exposure_id AS VARCHAR(20)) AS record_id, drug_exposure_start_date AS event_date
-  FROM @cdm_database_schema.drug_exposure
-  UNION ALL
-  SELECT person_id, 'procedure_occurrence' AS record_table, CAST(procedure_occurrence_id AS VARCHAR(20)) AS record_id, procedure_date AS event_date
-  FROM @cdm_database_schema.procedure_occurrence
-  UNION ALL
-  SELECT person_id, 'specimen' AS record_table, CAST(specimen_id AS VARCHAR(20)) AS record_id, specimen_date AS event_date
-  FROM @cdm_database_schema.specimen
-  UNION ALL
-  SELECT person_id, 'episode' AS record_table, CAST(episode_id AS VARCHAR(20)) AS record_id, episode_start_date AS event_date
-  FROM @cdm_database_schema.episode
+{clinical_events}
 ) e
 INNER JOIN (
   SELECT person_id, MIN(death_date) AS death_date FROM @cdm_database_schema.death GROUP BY person_id
 ) d ON d.person_id = e.person_id
+WHERE e.record_table NOT IN ('measurement', 'observation')

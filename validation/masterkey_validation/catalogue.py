@@ -128,10 +128,17 @@ def _check(row: Mapping[str, str], number: int, pages: Path) -> Check:
         title={"en": row["title"], "ja": row["title_ja"]},
         parameters=parse_parameters(row["parameters"]),
         threshold=float(row["threshold"] or 0),
-        sql=sql.read_text(encoding="utf-8"),
+        sql=_with_parts(sql.read_text(encoding="utf-8"), pages / "parts"),
         page=page.read_text(encoding="utf-8"),
         page_ja=_read(pages / f"{name}.ja.md"),
     )
+
+
+def _with_parts(sql: str, parts: Path) -> str:
+    """A check's SQL with `{name}` replaced by `parts/<name>.sql`, what several checks look at."""
+    for part in sorted(parts.glob("*.sql")):
+        sql = sql.replace(f"{{{part.stem}}}", part.read_text(encoding="utf-8").rstrip())
+    return sql
 
 
 _SAME = [

@@ -18,17 +18,24 @@ from typing import TYPE_CHECKING, Any
 from masterkey_omop import ohdsi_sql
 from masterkey_validation.catalogue import KINDS, Check
 from masterkey_validation.results import Result, counted, error, not_applicable
-from masterkey_validation.run import FRAME, SCHEMA, UNEXPECTED, absent, check_text, params, tables, wrapped
+from masterkey_validation.run import (
+    FRAME,
+    OF_PERSON,
+    SCHEMA,
+    UNEXPECTED,
+    absent,
+    check_text,
+    params,
+    sited,
+    tables,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
-_SITE = "COALESCE(s.care_site_source_value, s.care_site_name, '')"
-_NATIVE = f"""SELECT {_SITE} AS site, {{columns}}
-FROM {{table}} t
-LEFT JOIN @cdm_database_schema.person p ON p.person_id = t.person_id
-LEFT JOIN @cdm_database_schema.care_site s ON s.care_site_id = p.care_site_id"""
+_NATIVE = "SELECT {site} AS site, {columns}\nFROM {table} t\n" + OF_PERSON.replace("{row}", "t")
 
 # What a result of Great Expectations may hold of a record's values.
 _RAW = ("list", "index", "partial", "query", "value_counts")
@@ -129,19 +136,19 @@ class _Runner:
 
     def _frame(self, check: Check) -> pd.DataFrame:
         if check.kind == "rows":
-            text, given = check_text(check, FRAME), params(check, self._as_of)
+            text, given = check_text(check, sited(FRAME, self._there)), params(check, self._as_of)
         else:
-            text, given = _native(check), {"cdm_database_schema": SCHEMA}
+            text, given = _native(check, self._there), {"cdm_database_schema": SCHEMA}
         frame = ohdsi_sql.run(text, self._connection, given).frame()
         return _complete(frame, check)
 
 
-def _native(check: Check) -> str:
+def _native(check: Check, there: frozenset[str]) -> str:
     """The columns that a native expectation looks at."""
     wanted = [check.field, check.parameters.get("later", ""), check.parameters.get("condition_column", "")]
     columns = ", ".join(f"t.{name}" for name in wanted if name)
     table = check.table if "." in check.table else f"@cdm_database_schema.{check.table}"
-    return _NATIVE.format(columns=columns, table=table)
+    return sited(_NATIVE, there).replace("{columns}", columns).replace("{table}", table)
 
 
 def _complete(frame: pd.DataFrame, check: Check) -> pd.DataFrame:

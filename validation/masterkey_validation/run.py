@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 SCHEMA = "main"
 
-# The site of a judged record is the care site of its person.
-_SITE = "COALESCE(s.care_site_source_value, s.care_site_name, '')"
-_JUDGED = """FROM (
-{sql}
-) j
-LEFT JOIN @cdm_database_schema.person p ON p.person_id = j.person_id
+# The site of a judged record is the one that sent its person; in a CDM of others, the person's care site.
+CARE_SITE = "COALESCE(s.care_site_source_value, s.care_site_name, '')"
+SENDER = f"COALESCE(o.site, {CARE_SITE})"
+ORIGIN = "masterkey.origin"
+OF_PERSON = """LEFT JOIN @cdm_database_schema.person p ON p.person_id = {row}.person_id
 LEFT JOIN @cdm_database_schema.care_site s ON s.care_site_id = p.care_site_id
-"""
-COUNTS = f"""SELECT {_SITE} AS site, COUNT(*) AS denominator, SUM(j.violated) AS violated
-{_JUDGED}GROUP BY {_SITE}
+{origin}"""
+_JUDGED = "FROM (\n{sql}\n) j\n" + OF_PERSON.replace("{row}", "j")
+COUNTS = f"""SELECT {{site}} AS site, COUNT(*) AS denominator, SUM(j.violated) AS violated
+{_JUDGED}GROUP BY {{site}}
 ORDER BY site"""
-FAILING = f"""SELECT TOP @most {_SITE} AS site, j.record_table, j.record_id
+FAILING = f"""SELECT TOP @most {{site}} AS site, j.record_table, j.record_id
 {_JUDGED}WHERE j.violated = 1
 ORDER BY site, j.record_table, j.record_id"""
-FRAME = f"""SELECT {_SITE} AS site, j.violated
+FRAME = f"""SELECT {{site}} AS site, j.violated
 {_JUDGED}"""
 UNEXPECTED = """SELECT j.record_table, j.record_id
 FROM (
@@ -81,8 +81,9 @@ def judge(connection: duckdb.DuckDBPyConnection, there: frozenset[str], check: C
         return
     started = time.perf_counter()
     try:
-        query = wrapped(check, COUNTS, as_of)
-        rows = ohdsi_sql.run(check_text(check, COUNTS), connection, params(check, as_of)).rows
+        counts = sited(COUNTS, there)
+        query = wrapped(check, counts, as_of)
+        rows = ohdsi_sql.run(check_text(check, counts), connection, params(check, as_of)).rows
     except (ohdsi_sql.OhdsiSqlError, KeyError) as reason:
         yield error(check, str(reason), seconds=time.perf_counter() - started)
         return
@@ -101,7 +102,16 @@ def failing_rows(
 
     with duckdb.connect(str(cdm_path), read_only=True) as connection:
         given = {**params(check, as_of or date.today()), "most": most}
-        return [FailingRow(*row) for row in ohdsi_sql.run(check_text(check, FAILING), connection, given).rows]
+        text = check_text(check, sited(FAILING, tables(connection)))
+        # DuckDB 2.0.1 loses a LIMIT above an outer join with an empty table: the bound is held here too
+        return [FailingRow(*row) for row in ohdsi_sql.run(text, connection, given).rows[:most]]
+
+
+def sited(wrapper: str, there: frozenset[str]) -> str:
+    """A wrapper with the words for the site, as the tables of this CDM allow."""
+    known = ORIGIN in there
+    join = f"LEFT JOIN {ORIGIN} o ON o.person_id = p.person_id AND o.table_name = 'person'\n" if known else ""
+    return wrapper.replace("{site}", SENDER if known else CARE_SITE).replace("{origin}", join)
 
 
 def check_text(check: Check, wrapper: str) -> str:
