@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -21,12 +22,11 @@ import httpx
 from masterkey_api import cli
 
 PATIENTS = 120
-QUESTION = """
-SELECT TOP 5 m.measurement_source_value AS finding, COUNT(DISTINCT m.person_id) AS persons
-FROM measurement m
-GROUP BY m.measurement_source_value
-ORDER BY persons DESC, finding
-"""
+QUESTION = (
+    "SELECT TOP 5 c.condition_source_value AS oncotree, COUNT(DISTINCT c.person_id) AS patients, "
+    "COUNT(DISTINCT d.person_id) AS died FROM condition_occurrence c LEFT JOIN death d ON d.person_id = c.person_id "
+    "GROUP BY c.condition_source_value ORDER BY patients DESC, oncotree"
+)
 
 
 def step(title: str) -> None:
@@ -34,7 +34,7 @@ def step(title: str) -> None:
 
 
 def run(*words: str) -> int:
-    print(f"$ masterkey {' '.join(words)}", flush=True)
+    print(f"$ masterkey {shlex.join(words)}", flush=True)
     return cli.main(words)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from masterkey_etl import pipeline
 from masterkey_etl.files import read_issue
 from masterkey_etl.ledger import STATUSES, balance
-from masterkey_etl.pipeline import Assessed, LoadError, Request, Stored
+from masterkey_etl.pipeline import Assessed, LoadError, Progress, Request, Stored
 from masterkey_etl.template import calm_collector
 from masterkey_etl.timing import Stopwatch
 from masterkey_etl.workspace import Workspace
@@ -19,7 +19,6 @@ from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 from masterkey_fhir.store import Repository
 
 Waiting = Callable[[str, float], None]
-Progress = Callable[[str], Callable[[int, int | None], None]]
 
 
 @dataclass
@@ -128,13 +127,12 @@ def load(
         try:
             files = list(_files(workspace, paths, site, report.refused))
             for where, path in files:
-                shown = progress(f"{where}/{path.name}") if progress else None
-                _one(report, Request(workspace, repository, where, path, watch, waiting, shown))
+                _one(report, Request(workspace, repository, where, path, watch, waiting, progress))
             if report.stored:
                 report.assessed = pipeline.assess(pipeline.project(tuple(report.stored)))
         finally:
             repository.close()
-    report.seconds = watch.seconds
+    report.seconds = {s.__name__: watch.seconds[s.__name__] for s in pipeline.STEPS if s.__name__ in watch.seconds}
     return report
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 BATCH = 64  # records: what they become stays in the processor's cache from stage to stage
 Resource = dict[str, Any]
+Progress = Callable[[str], Callable[[int, int | None], None]]  # what is done -> (done, of how many)
 Protector = Callable[[Resource], tuple[Resource | None, list[Issue]]]
 
 
@@ -61,7 +62,11 @@ class Request:
     path: Path
     watch: Stopwatch
     waiting: Callable[[str, float], None] | None = None
-    progress: Callable[[int, int | None], None] | None = None
+    progress: Progress | None = None
+
+    def shown(self, what: str) -> Callable[[int, int | None], None] | None:
+        """The progress of one piece of work, from now on."""
+        return self.progress(what) if self.progress else None
 
 
 @dataclass
@@ -230,6 +235,7 @@ def _put(flow: Flow, writer: Writer, number: int) -> None:
     assert flow.compiled is not None
     source = partial(Source, number, flow.place.file, map_version=flow.compiled.version)
     known = set(flow.request.repository.patients(flow.site))
+    shown = flow.request.shown(f"{flow.site}/{flow.place.file}, resources")
     for batch in flow.batches:
         accepted = [p for record in batch for p in _with_known_patient(flow, record, known)]
         flow.counts += writer.put_many(
@@ -237,8 +243,8 @@ def _put(flow: Flow, writer: Writer, number: int) -> None:
         )
         if flow.withdrawal:
             _look_back(flow, writer, batch)
-        if flow.request.progress:
-            flow.request.progress(sum(flow.counts.values()), None)
+        if shown:
+            shown(sum(flow.counts.values()), None)
 
 
 def project(stored: tuple[Stored, ...]) -> Projected:
@@ -247,7 +253,7 @@ def project(stored: tuple[Stored, ...]) -> Projected:
 
     request = stored[0].request
     with request.watch.during("project"):
-        result = run(request.workspace, request.repository, progress=request.progress)
+        result = run(request.workspace, request.repository, progress=request.shown("CDM, patients"))
     return Projected(request.workspace, stored, result)
 
 

@@ -6,7 +6,6 @@ loss that nobody noticed.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections import deque
@@ -52,14 +51,7 @@ def _guess(stream: io.BufferedReader[Any], model: SourceModel) -> str:
         text = header_key(start.decode(name, "replace"))
         return sum(key in text for key in wanted)
 
-    return max((*_mark(start), *model.encoding), key=shown)
-
-
-def _mark(start: bytes) -> tuple[str, ...]:
-    """The encoding of a byte order mark (https://www.unicode.org/faq/utf_bom.html#bom4), told here once more."""
-    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return ("utf-32",)
-    return ("utf-16",) if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ()
+    return max(model.encoding, key=shown)
 
 
 def _header(rows: list[list[str]], model: SourceModel) -> int:

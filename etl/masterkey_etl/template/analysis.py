@@ -424,38 +424,27 @@ class _Analyst:
             self.out.issues.append(found)
 
 
+def parts(part: Part) -> Iterator[Part]:
+    """A part and all below it."""
+    yield part
+    inside = [member for _, member in part.members] if isinstance(part, Group) else []
+    for inner in part.items if isinstance(part, Row) else inside:
+        yield from parts(inner)
+
+
 def leaves(part: Part) -> Iterator[Leaf]:
-    """All leaves below a part."""
-    if isinstance(part, Leaf):
-        yield part
-    elif isinstance(part, Group):
-        for _, member in part.members:
-            yield from leaves(member)
-    elif isinstance(part, Row):
-        for i in part.items:
-            yield from leaves(i)
+    """All leaves from a part down."""
+    return (p for p in parts(part) if isinstance(p, Leaf))
 
 
 def groups(part: Part) -> Iterator[Group]:
     """All objects from a part down, itself first."""
-    if isinstance(part, Group):
-        yield part
-        for _, member in part.members:
-            yield from groups(member)
-    elif isinstance(part, Row):
-        for i in part.items:
-            yield from groups(i)
+    return (p for p in parts(part) if isinstance(p, Group))
 
 
 def links(part: Part) -> Iterator[Link]:
-    if isinstance(part, Link):
-        yield part
-    elif isinstance(part, Group):
-        for _, member in part.members:
-            yield from links(member)
-    elif isinstance(part, Row):
-        for i in part.items:
-            yield from links(i)
+    """All references from a part down."""
+    return (p for p in parts(part) if isinstance(p, Link))
 
 
 def _resource_level(scope: Scope) -> Scope:

@@ -7,6 +7,7 @@ A partial date stays partial; a comparison that its precision or its zone can't 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,7 +34,7 @@ _LENGTH = (
 
 
 @dataclass(frozen=True, slots=True)
-class Temporal:
+class Temporal(ABC):
     """`parts` are as many as were given: year, month, day, hour, minute, second (for a Time from hour on).
 
     A second with a fraction is a Decimal, its digits kept. `zone` is an offset in minutes; None = not given.
@@ -49,8 +50,9 @@ class Temporal:
         return _text(self.parts, self.FIRST) + _zone_text(self.zone)
 
     @classmethod
+    @abstractmethod
     def parse(cls, text: str) -> Self | None:
-        raise NotImplementedError
+        """None when the text is none of this kind."""
 
     @property
     def digits(self) -> int:
