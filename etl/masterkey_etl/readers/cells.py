@@ -135,15 +135,15 @@ def _kind(column: Column) -> tuple[object, ...]:
     return (column.type, column.formats, column.calendar, column.min, column.max)
 
 
-def fit(model: SourceModel, columns: Mapping[int, Sequence[str]]) -> float:
-    """Share of the non-null values of typed columns (dates, numbers, code lists) that convert."""
+def fit(model: SourceModel, columns: Mapping[int, Sequence[str]]) -> tuple[int, int]:
+    """Of the non-null values of typed columns (dates, numbers, code lists): how many convert, of how many."""
     seen: Counter[bool] = Counter()
     for i, texts in columns.items():
         c = model.columns[i]
         check = _list_check(c) if c.type == "code" and c.codes else check_of(c, values.this_year() + 1)
         if check is not None:
             seen.update(check(t) is None for t in texts if t not in model.nulls[i])
-    return seen[True] / seen.total() if seen else 1.0
+    return seen[True], seen.total()
 
 
 def _list_check(column: Column) -> Check:

@@ -219,12 +219,14 @@ def shift_of(model: SourceModel, header: HeaderMatch, rows: Sequence[Sequence[st
     rows = [fields for fields in rows if len(fields) == width]
     if len(rows) < 2 or abs(width - header.width) > 1:
         return 0
-    here = _fit_at(model, header, rows, 0)
-    best = max((1, -1), key=lambda offset: _fit_at(model, header, rows, offset))
-    return best if here < 0.5 and _fit_at(model, header, rows, best) > 0.8 else 0
+    good, seen = _fit_at(model, header, rows, 0)
+    moved = {offset: _fit_at(model, header, rows, offset) for offset in (1, -1)}
+    best = max(moved, key=lambda offset: moved[offset][0])
+    converted, of = moved[best]
+    return best if good < 0.5 * seen and converted > max(0.8 * of, good, 1) else 0
 
 
-def _fit_at(model: SourceModel, header: HeaderMatch, rows: Sequence[Sequence[str]], offset: int) -> float:
+def _fit_at(model: SourceModel, header: HeaderMatch, rows: Sequence[Sequence[str]], offset: int) -> tuple[int, int]:
     width = len(rows[0])
     columns = {
         i: [fields[p + offset] for fields in rows]

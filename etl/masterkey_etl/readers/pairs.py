@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MEMO = 20_000
 _CODE_LIKE = re.compile(r"[A-Z]{1,3}[0-9]{1,7}|[0-9]{1,3}|[A-Za-z]{1,2}")
+UNDECLARED = "the code is not in the code list; its label is taken"
 REASON = {"code": "the label disagrees with the code", "label": "the code disagrees with the label"}
 
 
@@ -64,7 +65,7 @@ def _code_alone(pair: Pair, code: str) -> Verdict:
     known = code in pair.codes or not pair.codes
     if pair.winner == "code":
         return Verdict(code, "", "" if known else "undeclared")
-    return Verdict(nfkc(pair.codes.get(code, code)), "", "label-missing")
+    return Verdict(nfkc(pair.codes.get(code, code)), "", "label-missing" if known else "undeclared")
 
 
 def _is_odd(pair: Pair, cell: tuple[str, str], verdict: Verdict) -> bool:
@@ -145,6 +146,10 @@ class PairColumns:
         elif verdict.problem == "code-missing":
             reason = "the code is missing and the label is not declared"
             self.ledger.exceptions(pair.label, "rejected", reason, row=batch.numbers[row], value=cell[1])
+        elif verdict.problem == "undeclared" and cell[1] and pair.winner == "label":  # the label goes on, not the code
+            shown = code_for_message(cell[0])
+            self.ledger.exceptions(pair.code, "unmapped", UNDECLARED, row=batch.numbers[row], value=shown)
+            batch.filled.setdefault(row, []).append(pair.code)
         rule = {"undeclared": "code-undeclared"}.get(verdict.problem, verdict.problem)
         key = (pair.code, rule, code_for_message(cell[0]) if rule == "code-undeclared" else "")
         tally = self._tallies.setdefault(key, _Tally(0, batch.numbers[row]))

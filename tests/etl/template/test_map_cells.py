@@ -116,6 +116,8 @@ def pair(code: str, label: str, winner: str) -> tuple[Cell, Cell]:
     disagree = code in CODES and CODES[code] != same(label)
     if winner == "code":
         return Cell(code, "live"), Cell("" if disagree else label, "rejected" if disagree else "live")
+    if code not in CODES:  # its label goes on, the code is in no resource
+        return Cell(same(label), "unmapped", True), Cell(label, "live")
     return Cell(same(label), "rejected" if disagree else "live", disagree), Cell(label, "live")
 
 
@@ -242,6 +244,8 @@ def line(best: str, label: str) -> list[str]:
 @example(rows=[line("NA", "two"), line("2", "two")])
 @example(rows=[line("1", "two"), line("1", "two")])
 @example(rows=[line("NA", "other")])
+@example(rows=[line("9", "two"), line("9", "one")])
+@example(rows=[["P", *[""] * 10], ["P", *[""] * 8, "9", ""]])
 @example(rows=[["P", "40", "1", "one", *[""] * 7], ["P", "40", "NA", "two", *[""] * 7]])
 def test_each_cell_has_the_status_an_account_by_hand_gives_it(compiled: CompiledMap, rows: list[list[str]]) -> None:
     found = ledger_of(compiled, rows)
