@@ -27,6 +27,7 @@ class LoadReport:
 
     stored: list[Stored] = field(default_factory=list)
     refused: list[Issue] = field(default_factory=list)
+    stopped: dict[Path, list[Issue]] = field(default_factory=dict)  # of `refused`, those that ended a file
     assessed: Assessed | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     broken: bool = False
@@ -144,7 +145,9 @@ def _one(report: LoadReport, request: Request) -> None:
             value = step(value)
     except MasterkeyError as error:
         report.broken |= isinstance(error, LoadError) or any(i.severity == "fatal" for i in error.issues)
-        report.refused += [_placed(i, request) for i in error.issues]
+        told = [_placed(i, request) for i in error.issues]
+        report.refused += told
+        report.stopped.setdefault(request.path, []).extend(told)
     else:
         report.stored.append(value)
 

@@ -178,15 +178,16 @@ def _take(
 
 def _of(whole: LoadReport, path: Path) -> LoadReport:
     """The part of a load that is about one file (or the members of one container)."""
-    stored = [s for s in whole.stored if s.file == path.name or s.file.startswith(f"{path.name}!")]
-    mine = {path.name, *(s.file for s in stored)}
-    refused = [i for i in whole.refused if _about(i, path, mine)]
-    return replace(whole, stored=stored, refused=refused, assessed=None, broken=not stored)
+    stored = [s for s in whole.stored if _within(s.request.path, path)]
+    stopped = {p: issues for p, issues in whole.stopped.items() if _within(p, path)}
+    ended = [i for issues in stopped.values() for i in issues]
+    never_begun = [i for i in whole.refused if i.place.file == str(path)]
+    refused = [*ended, *(i for i in never_begun if i not in ended)]
+    return replace(whole, stored=stored, refused=refused, stopped=stopped, assessed=None, broken=not stored)
 
 
-def _about(found: Issue, path: Path, names: set[str]) -> bool:
-    file = found.place.file
-    return file in names or file == str(path) or file.startswith(f"{path.name}!")
+def _within(request: Path, path: Path) -> bool:
+    return request == path or str(request).startswith((f"{path}!", f"{path}/"))
 
 
 def _filed(drop: Drop, path: Path, report: LoadReport) -> Receipt:
