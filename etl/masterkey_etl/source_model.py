@@ -60,6 +60,9 @@ class Column(_Strict):
     max: float | None = None
     personal: Literal["none", "identifier", "free_text"] = "none"
     optional: bool = False
+    required: bool = False  # told when empty in a row that fills its part and shows it
+    shown_when: str = ""  # branching logic of a data entry form; a value it hides is told
+    copy_of: Identifier | None = None  # not in the file: each item of its group takes it from that column of its row
     note: str = ""
     position: int = -1
 
@@ -88,6 +91,7 @@ class SourceModel(_Strict):
     delivery: Literal["snapshot", "delta"] = "snapshot"
     null_tokens: tuple[str, ...] = ("",)
     key: tuple[str, ...] = ()
+    repeat_by: Identifier | None = None  # the column that names the group a row is an item of
     groups: Mapping[Identifier, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
@@ -327,6 +331,8 @@ def _unknown_columns(model: SourceModel) -> Iterator[_Finding]:
     named: list[tuple[_Loc, str]] = [(("key", i), c) for i, c in enumerate(model.key)]
     named += [(("groups", g, i), c) for g, ids in model.groups.items() for i, c in enumerate(ids)]
     named += [(("columns", i, "label"), c.label) for i, c in enumerate(model.columns) if c.label is not None]
+    named += [(("columns", i, "copy_of"), c.copy_of) for i, c in enumerate(model.columns) if c.copy_of is not None]
+    named += [(("repeat_by",), model.repeat_by)] if model.repeat_by is not None else []
     for loc, name in named:
         if name not in model.index:
             yield loc, f"{name} is not the id of a column", alternatives(name, model.index)
