@@ -18,12 +18,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from masterkey_etl import tree_model
 from masterkey_etl.data import folder
 from masterkey_etl.header import HeaderMatch, header_key, match_header
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 
 ColumnType = Literal["text", "code", "label", "integer", "decimal", "date", "flag"]
 Calendar = Literal["ce", "buddhist", "japanese"]
+Kind = Literal["delimited", "sheet", "json", "xml"]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -63,6 +65,8 @@ class Column(_Strict):
     required: bool = False  # told when empty in a row that fills its part and shows it
     shown_when: str = ""  # branching logic of a data entry form; a value it hides is told
     copy_of: Identifier | None = None  # not in the file: each item of its group takes it from that column of its row
+    path: str | None = None  # of a tree's leaf, from its record or its group's element (tree_model.py)
+    join: str | None = None  # several leaves at the path of one part are one value, joined by this text
     note: str = ""
     position: int = -1
 
@@ -85,6 +89,8 @@ class SourceModel(_Strict):
     citation: str
     record: Identifier
     columns: tuple[Column, ...] = Field(min_length=1)
+    kind: Kind = "delimited"
+    sheet: tree_model.Sheet | None = None
     assumptions: tuple[Assumption, ...] = ()
     encoding: tuple[str, ...] = ("utf-8-sig",)
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
@@ -93,6 +99,11 @@ class SourceModel(_Strict):
     key: tuple[str, ...] = ()
     repeat_by: Identifier | None = None  # the column that names the group a row is an item of
     groups: Mapping[Identifier, tuple[str, ...]] = Field(default_factory=dict)
+    records: tree_model.Path | Literal[""] = ""  # of the elements that are records; "": the root is one
+    paths: Mapping[Identifier, tree_model.Path] = Field(default_factory=dict)  # of the element a group repeats
+    spread: Mapping[Identifier, tree_model.Path] = Field(default_factory=dict)  # an item per element inside the group's
+    ignored: tuple[tree_model.Ignored, ...] = ()
+    doubts: tuple[tree_model.Doubt, ...] = ()
 
     @classmethod
     def load(cls, model_id: str, overlay: Path | None = None) -> SourceModel:
@@ -141,6 +152,12 @@ class SourceModel(_Strict):
     def group_of(self) -> Mapping[int, str]:
         """Position -> name of the group the column belongs to (columns of the record itself are absent)."""
         return {self.index[c]: name for name, ids in self.groups.items() for c in ids}
+
+    def leaf_paths(self, position: int) -> tuple[str, ...]:
+        """Where a column of a tree stands, from the record: its path, then its other ones."""
+        column = self.columns[position]
+        around = self.paths.get(self.group_of.get(position, ""), "")
+        return tuple(tree_model.joined(around, p) for p in (column.path or "", *column.aliases))
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -256,7 +273,10 @@ def _with_positions(data: Any) -> Any:
         {**c, "position": i} if isinstance(c, dict) and "position" not in c else c
         for i, c in enumerate(data["columns"])
     ]
-    return {**data, "columns": numbered}
+    numbered_data = {**data, "columns": numbered}
+    if data.get("kind") in tree_model.TREES:
+        return {**numbered_data, "columns": tree_model.with_headers(numbered_data)}
+    return numbered_data
 
 
 def _line(lines: Mapping[_Loc, int], loc: _Loc) -> int:
@@ -293,7 +313,13 @@ def _valid_here(error: Any, loc: _Loc) -> str:
 
 
 def _keys_at(loc: _Loc) -> Iterator[str]:
-    places: dict[str, type[_Strict]] = {"columns": Column, "assumptions": Assumption}
+    places: dict[str, type[BaseModel]] = {
+        "columns": Column,
+        "assumptions": Assumption,
+        "sheet": tree_model.Sheet,
+        "ignored": tree_model.Ignored,
+        "doubts": tree_model.Doubt,
+    }
     place = places.get(str(loc[0]) if loc else "", SourceModel)
     return (name for name in place.model_fields if name != "position")
 
@@ -309,6 +335,7 @@ def _cross_checks(model: SourceModel, lines: Mapping[_Loc, int], file: str) -> I
         *_bad_groups(model),
         *_bad_encodings(model),
         *_bad_columns(model),
+        *tree_model.findings(model),
     ):
         place = Place(file=file, row=_line(lines, loc), field=".".join(map(str, loc)))
         yield issue("etl.model-mistake", place, problem=problem, alternatives=valid)
@@ -319,11 +346,12 @@ _Finding = tuple[_Loc, str, str]
 
 def _repeated(model: SourceModel) -> Iterator[_Finding]:
     ids = Counter(c.id for c in model.columns)
+    tree = model.kind in tree_model.TREES  # there paths are compared: tree_model.findings
     keys = Counter(header_key(h) for c in model.columns for h in (c.header, *c.aliases))
     for i, c in enumerate(model.columns):
         if ids[c.id] > 1:
             yield ("columns", i, "id"), f"the id {c.id} is used {ids[c.id]} times", "an id of its own"
-        if keys[header_key(c.header)] > 1:
+        if not tree and keys[header_key(c.header)] > 1:
             yield ("columns", i, "header"), f"two columns share the header {c.header}", "a header of its own"
 
 
@@ -353,7 +381,7 @@ def _bad_pairs(model: SourceModel) -> Iterator[_Finding]:
 
 def _bad_groups(model: SourceModel) -> Iterator[_Finding]:
     seen: dict[str, str] = {}
-    if model.groups and not model.key:
+    if model.groups and not model.key and model.kind not in tree_model.TREES:
         yield ("groups",), "groups need a key to collapse by", "key: [...]"
     for name, ids in model.groups.items():
         for i, c in enumerate(ids):
