@@ -17,6 +17,7 @@ from masterkey_etl.readers import limits
 from masterkey_etl.readers.cells import Batch, Cells, fit
 from masterkey_etl.readers.collapse import CleanRow, Collapse
 from masterkey_etl.readers.notes import Notes
+from masterkey_etl.readers.row_rules import RowRules
 from masterkey_etl.readers.rows import Chunk, Row, Rows
 from masterkey_etl.readers.runs import scattered
 from masterkey_etl.readers.text import Encoding, choose_encoding
@@ -134,7 +135,8 @@ class Reading:
         collapse = Collapse(self.model, self.ledger, self.notes, self._source.pseudonym, self._source.scratch)
         whole = WholeRows(self.model, self.header, self.ledger, self.notes)
         groups = whole.groups(chain(first, chunks))
-        yield from collapse.records(self._clean(groups), self._scattered())
+        rules = RowRules(self.model, self.notes, self._source.pseudonym)
+        yield from collapse.records(rules.rows(self._clean(groups)), self._scattered())
 
     def _body(self) -> Iterator[Chunk | Row]:
         """The rows below the header."""
