@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from masterkey_etl import identity, maps
 from masterkey_etl import receive as receiving
 from masterkey_etl.ledger import Ledger, LedgerRow, write_lines
-from masterkey_etl.readers import Reading, count_values, read_delimited, recognise
+from masterkey_etl.readers import RecordReading, count_values, read_delivery, recognise
 from masterkey_etl.record import Record
 from masterkey_etl.template import CompiledMap, MapContext
 from masterkey_etl.timing import Stopwatch
@@ -78,7 +78,7 @@ class Flow:
     number_before: int | None = None
     withdrawal: Withdrawal | None = None  # when a delivery of this name is here already
     spared: set[str] = field(default_factory=set)  # set aside or held: their last valid version stays
-    reading: Reading | None = None
+    reading: RecordReading | None = None
     compiled: CompiledMap | None = None
     ledger: Ledger | None = None
     context: MapContext | None = None
@@ -147,7 +147,7 @@ def read(flow: Flow) -> Flow:
     model = recognise(flow.delivery, workspace.overlay)
     flow.compiled = maps.for_source(flow.site, model, workspace)
     flow.ledger = Ledger(model, flow.place)
-    flow.reading = read_delimited(flow.delivery, model, flow.ledger, flow.issues.append)
+    flow.reading = read_delivery(flow.delivery, model, flow.ledger, flow.issues.append)
     flow.batches = _timed(flow, "read", _in_batches(flow.reading))
     return flow
 
@@ -272,7 +272,7 @@ STEPS = (receive, read, map, protect, check, store, project, assess)
 # -- inside the steps -----------------------------------------------------------------------------------------
 
 
-def _in_batches(reading: Reading) -> Iterator[list[Record]]:
+def _in_batches(reading: RecordReading) -> Iterator[list[Record]]:
     records = iter(reading)
     while batch := list(islice(records, BATCH)):
         yield batch

@@ -21,7 +21,7 @@ from masterkey_etl.source_model import SourceModel
 _BLANK = ("\n", "\r\n", "\r")
 
 
-def count_values(stream: BinaryIO, model: SourceModel, encoding: str | None = None) -> IndependentCount:
+def count_delimited(stream: BinaryIO, model: SourceModel, encoding: str | None = None) -> IndependentCount:
     """Count rows below the header, columns of the header, and fields beyond it. Memory is one row."""
     csv.field_size_limit(2 * limits.LINE * limits.ROW_LINES)
     buffered: io.BufferedReader[Any] = io.BufferedReader(stream, 1 << 20)

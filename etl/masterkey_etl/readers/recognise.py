@@ -14,7 +14,7 @@ from masterkey_etl.readers.delimited import Readable
 from masterkey_etl.readers.rows import Rows
 from masterkey_etl.readers.text import marked
 from masterkey_etl.source_model import SourceModel, known_models
-from masterkey_fhir.issue import MasterkeyError, Place, issue
+from masterkey_fhir.issue import MasterkeyError
 
 ENOUGH = 0.5
 
@@ -44,29 +44,9 @@ class Recognition:
         return f"{self.found} of {self.expected} columns of {self.model}, in {self.width} columns of the file"
 
 
-def recognise(source: Readable, overlay: Path | None = None, place: Place | None = None) -> SourceModel:
-    """The source model of a delivery.
-
-    Raises UnknownFormatError: etl.empty-file, etl.format-unknown (with the nearest fit), etl.format-ambiguous.
-    """
-    place = place or Place()
-    with source.open() as stream:
-        if not stream.read(1):
-            raise UnknownFormatError(issue("etl.empty-file", place))
-    fits = recognitions(source, overlay)
-    if not fits or fits[0].score < ENOUGH:
-        known = ", ".join(m.id for m in known_models(overlay))
-        nearest = fits[0].evidence if fits else f"no column of any of {known}"
-        raise UnknownFormatError(issue("etl.format-unknown", place, nearest=nearest))
-    if len(fits) > 1 and fits[0].score == fits[1].score:
-        one, other = fits[0].model, fits[1].model
-        raise UnknownFormatError(issue("etl.format-ambiguous", place, one=one, other=other))
-    return SourceModel.load(fits[0].model, overlay)
-
-
 def recognitions(source: Readable, overlay: Path | None = None) -> list[Recognition]:
     """How well each source model fits a file, best first; its encodings are tried on the first rows."""
-    models = known_models(overlay)
+    models = [m for m in known_models(overlay) if m.kind == "delimited"]
     found: dict[str, Recognition] = {}
     with source.open() as stream:
         mark = marked(stream.read(4))
@@ -82,7 +62,7 @@ def recognitions(source: Readable, overlay: Path | None = None) -> list[Recognit
 def recognise_header(header: Sequence[str], models: Iterable[SourceModel] | None = None) -> list[Recognition]:
     """Source models with a column in this header, best fit first."""
     names = {header_key(name) for name in header}
-    asked = known_models() if models is None else models
+    asked = [m for m in known_models() if m.kind == "delimited"] if models is None else models
     found = (Recognition(m.id, _found(m, names), len(m.columns), len(header)) for m in asked)
     return _sorted(r for r in found if r.found)
 

@@ -109,14 +109,13 @@ def _map_file(
 ) -> None:
     from masterkey_etl.identity import protect
     from masterkey_etl.ledger import Ledger
-    from masterkey_etl.readers.count import count_values
-    from masterkey_etl.readers.delimited import LocalFile, Reading
+    from masterkey_etl.readers import LocalFile, count_values, read_delivery
 
     local, keys = LocalFile(source), case_keys(site)
     map_ = _map_of(local, site, overlay, concepts, settings)
     place = Place(site, source.name)
     ledger, ctx = Ledger(map_.model, place), MapContext(site, keys, place, run.issues)
-    reading = Reading(local, map_.model, ledger, run.issues.append, year_limit=YEAR_LIMIT)
+    reading = read_delivery(local, map_.model, ledger, run.issues.append, year_limit=YEAR_LIMIT)
     for made in map_.run(reading, ctx, ledger):
         for block, resource in made:
             kept, found = protect(resource, settings.get("role", "site"), keys, overlay)
@@ -129,7 +128,7 @@ def _map_file(
 
 def _map_of(local: Any, site: str, overlay: Path | None, concepts: Concepts, settings: dict[str, Any]) -> CompiledMap:
     """The map the case names, else the one of the site that reads this file. Raises MasterkeyError."""
-    from masterkey_etl.readers.recognise import recognise
+    from masterkey_etl.readers import recognise
     from masterkey_fhir.issue import issue
 
     places = [r for r in (overlay, folder("mappings")) if r is not None]
