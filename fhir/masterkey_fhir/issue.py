@@ -72,6 +72,7 @@ class Issue:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     record: str = ""  # key of the record, pseudonymous: a FHIR id, never a source identifier
     count: int = 1
+    value: str = ""  # keyed digest of the source value(s) that are wrong; "" where the facts say it all
 
     @property
     def is_error(self) -> bool:
@@ -123,6 +124,13 @@ def issue(rule: str, place: Place | None = None, *, record: str = "", count: int
     """
     entry = catalogue(rule.partition(".")[0])[rule]
     return Issue(rule, entry["severity"], entry["code"], place or Place(), facts, record, count)
+
+
+def turn_of(rule: str, severity: str) -> str:
+    """Whose turn it is when an Issue opens: `site`, or as the catalogue says; information asks nobody ("")."""
+    if severity == "information":
+        return ""
+    return str(catalogue(rule.partition(".")[0]).get(rule, {}).get("turn", "site"))
 
 
 def outcome(issues: list[Issue] | tuple[Issue, ...], language: str = "en") -> dict[str, Any]:

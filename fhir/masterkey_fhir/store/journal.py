@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from masterkey_fhir.issue import Issue, Place
-from masterkey_fhir.store import schema
-from masterkey_fhir.store.model import JournalIssue, LedgerLine, Submission, instant
+from masterkey_fhir.issue import issue as problem
+from masterkey_fhir.store import life, schema
+from masterkey_fhir.store.model import (
+    IssueEvent,
+    IssueFilter,
+    IssueKind,
+    JournalIssue,
+    LedgerLine,
+    StoreError,
+    Submission,
+    instant,
+)
 from masterkey_fhir.store.names import Counters, Names
 
 sub, led, iss, site_table = schema.submission, schema.ledger, schema.issue, schema.site
+event_table = schema.issue_event
 
 _COLUMNS = ("rows", "values_read", "resources", "map_version")
 
@@ -69,43 +79,46 @@ class JournalWriter:
         if values:
             self._db.execute(insert(led), values)
 
-    def record_issues(self, site: str, submission: int, issues: Iterable[Issue]) -> None:
-        """All Issues of a submission, in one call: new ones open, known ones stay, and those of the same file
+    def issue_records(self, site: str, submission: int, scope: str = "") -> set[str]:
+        """Records of this source format that have a live Issue. Usually few; memory grows with them only."""
+        return self._delivered(site, submission, scope).watched()
 
-        that are not shown any more close. Identity is (site, file, record, field, rule).
+    def record_issues(
+        self,
+        site: str,
+        submission: int,
+        issues: Iterable[Issue],
+        *,
+        scope: str = "",
+        seen: Iterable[str] = (),
+        whole: bool = True,
+    ) -> None:
+        """All Issues of a submission, in one call: new ones open, known ones stay, those not shown any more close.
+
+        `scope` is the source format; `seen` the records of `issue_records` that the delivery holds: their Issues close
+        whatever file brought them. `whole`: the delivery states everything of its file again (a snapshot); else
+        only Issues about the file and about `seen` close. How they live: masterkey_fhir.store.life.
         """
+        self._delivered(site, submission, scope).settle(submission, self._now, issues, seen, whole)
+
+    def answer_issue(self, id: int, answer: str, said: str = "", actor: str = "site") -> bool:
+        """Enter an answer (`life.SITE_ANSWERS`, `life.REGISTRY_ANSWERS`); False when it stands there already.
+
+        `actor` is a role. Raises StoreError: fhir.issue-unknown, fhir.issue-closed.
+        """
+        row = self._db.execute(select(iss).where(iss.c.id == id)).first()
+        if row is None:
+            raise StoreError(problem("fhir.issue-unknown", id=id))
+        if row.state == "closed":
+            raise StoreError(problem("fhir.issue-closed", id=id, submission=row.closed_by or 0))
+        if (row.answer, row.answer_text) == (answer, said) or (answer == "ask-again" and row.state == "open"):
+            return False
+        life.answered(self._db, self._now, id, answer, said, actor)
+        return True
+
+    def _delivered(self, site: str, submission: int, scope: str) -> life.Delivered:
         file = self._db.scalar(select(sub.c.file).where(sub.c.id == submission)) or ""
-        site_key = self._names.site(site)
-        known = {
-            (row.record, row.field, row.rule): row
-            for row in self._db.execute(select(iss).where(iss.c.site == site_key, iss.c.file == file))
-        }
-        shown = _by_identity(issues)
-        self._open([_values(i) | _key(site_key, file, k) for k, i in shown.items() if k not in known], submission)
-        for key, row in known.items():
-            self._follow(row, shown.get(key), submission)
-
-    def _open(self, rows: list[dict[str, Any]], submission: int) -> None:
-        if rows:
-            fixed = {"state": "open", "opened_by": submission, "closed_by": None}
-            self._db.execute(insert(iss), [row | fixed for row in rows])
-
-    def _follow(self, row: Row[*tuple[Any, ...]], shown: Issue | None, submission: int) -> None:
-        """What becomes of a known Issue in this submission."""
-        if shown is None:
-            if row.state == "open":
-                self._set(row, state="closed", closed_by=submission)
-            return
-        values = _values(shown)
-        reopened = row.state == "closed"
-        if reopened:
-            values |= {"state": "open", "opened_by": submission, "closed_by": None}
-        if any(getattr(row, name) != value for name, value in values.items()):
-            self._set(row, **values)
-
-    def _set(self, row: Row[*tuple[Any, ...]], **values: Any) -> None:
-        same = [iss.c[name] == getattr(row, name) for name in ("site", "file", "record", "field", "rule")]
-        self._db.execute(update(iss).where(*same).values(**values))
+        return life.Delivered(self._db, self._counters, self._names.site(site), file, scope)
 
     def _latest(self, site: str, file: str) -> Row[*tuple[Any, ...]] | None:
         query = select(sub).where(sub.c.site == self._names.site(site), sub.c.file == file)
@@ -115,32 +128,6 @@ class JournalWriter:
 def _is_repeat(before: Row[*tuple[Any, ...]], new: Mapping[str, Any], counts: Mapping[str, Any]) -> bool:
     wrote = any(counts.get(name) for name in ("created", "updated", "deleted"))
     return not wrote and all(getattr(before, name) == value for name, value in new.items())
-
-
-def _by_identity(issues: Iterable[Issue]) -> dict[tuple[str, str, str], Issue]:
-    """The first of each identity, with the counts added up."""
-    out: dict[tuple[str, str, str], Issue] = {}
-    for i in issues:
-        key = i.identity[1:]
-        out[key] = replace(out[key], count=out[key].count + i.count) if key in out else i
-    return out
-
-
-def _key(site: int, file: str, key: tuple[str, str, str]) -> dict[str, Any]:
-    return {"site": site, "file": file, "record": key[0], "field": key[1], "rule": key[2]}
-
-
-def _values(i: Issue) -> dict[str, Any]:
-    return {
-        "severity": i.severity,
-        "code": i.code,
-        "place_file": i.place.file,
-        "place_row": i.place.row,
-        "place_field": i.place.field,
-        "place_expression": i.place.expression,
-        "facts": json.dumps(dict(i.facts), sort_keys=True, ensure_ascii=False),
-        "n": i.count,
-    }
 
 
 class JournalReader:
@@ -164,13 +151,53 @@ class JournalReader:
 
     def issues(self, state: str | None = "open", site: str | None = None) -> list[JournalIssue]:
         """Issues in this state (None: all), by site, file, record, field and rule."""
-        query = select(iss, site_table.c.name.label("site_name")).join(site_table, site_table.c.key == iss.c.site)
-        if state is not None:
-            query = query.where(iss.c.state == state)
-        if site is not None:
-            query = query.where(site_table.c.name == site)
         order = (site_table.c.name, iss.c.file, iss.c.record, iss.c.field, iss.c.rule)
-        return [_journal_issue(row) for row in self._db.execute(query.order_by(*order))]
+        query = _found(IssueFilter(site=site, state=state)).order_by(*order)
+        return [_journal_issue(row) for row in self._db.execute(query)]
+
+    def find(self, wanted: IssueFilter, after: int = 0, limit: int = 100) -> list[JournalIssue]:
+        """A page, by id: at most `limit` Issues whose id is greater than `after`."""
+        query = _found(wanted).where(iss.c.id > after).order_by(iss.c.id).limit(limit)
+        return [_journal_issue(row) for row in self._db.execute(query)]
+
+    def count(self, wanted: IssueFilter) -> int:
+        return int(self._db.scalar(_narrowed(select(func.count()).select_from(_JOINED), wanted)) or 0)
+
+    def kinds(self, wanted: IssueFilter) -> list[IssueKind]:
+        """By site, rule and field."""
+        by = (site_table.c.name, iss.c.rule, iss.c.field, iss.c.severity)
+        sums = (func.count(), func.sum(iss.c.n), func.min(iss.c.id))
+        query = _narrowed(select(*by, *sums).select_from(_JOINED), wanted).group_by(*by).order_by(*by)
+        return [IssueKind(*row[:5], int(row[5]), row[6]) for row in self._db.execute(query)]
+
+    def issue(self, id: int) -> JournalIssue | None:
+        row = self._db.execute(_found(IssueFilter()).where(iss.c.id == id)).first()
+        return _journal_issue(row) if row else None
+
+    def events(self, id: int) -> list[IssueEvent]:
+        """Its history, oldest first."""
+        query = select(event_table).where(event_table.c.issue == id).order_by(event_table.c.n)
+        return [IssueEvent(r.n, instant(r.at), *r[3:]) for r in self._db.execute(query)]
+
+
+_JOINED = iss.join(site_table, site_table.c.key == iss.c.site)
+
+
+def _found(wanted: IssueFilter) -> Select[Any]:
+    return _narrowed(select(iss, site_table.c.name.label("site_name")).select_from(_JOINED), wanted)
+
+
+def _narrowed(query: Select[Any], wanted: IssueFilter) -> Select[Any]:
+    site = select(site_table.c.key).where(site_table.c.name == wanted.site).scalar_subquery()
+    conditions = {
+        "site": iss.c.site == site,
+        "state": iss.c.state == wanted.state,
+        "turn": iss.c.turn == wanted.turn,
+        "rule": iss.c.rule == wanted.rule,
+        "file": iss.c.file == wanted.file,
+        "since": iss.c.changed >= wanted.since,
+    }
+    return query.where(*(c for name, c in conditions.items() if getattr(wanted, name) is not None))
 
 
 def _submission(row: Row[*tuple[Any, ...]]) -> Submission:
@@ -193,4 +220,8 @@ def _submission(row: Row[*tuple[Any, ...]]) -> Submission:
 def _journal_issue(row: Row[*tuple[Any, ...]]) -> JournalIssue:
     place = Place(row.site_name, row.place_file, row.place_row, row.place_field, row.place_expression)
     found = Issue(row.rule, row.severity, row.code, place, json.loads(row.facts), row.record, row.n)
-    return JournalIssue(found, row.file, row.state, row.opened_by, row.closed_by)
+    times = (instant(row.opened), instant(row.changed))
+    answer = (row.answer, row.answer_text, row.answer_by)
+    return JournalIssue(
+        found, row.file, row.state, row.opened_by, row.closed_by, row.id, row.turn, *times, *answer, row.value
+    )

@@ -20,7 +20,8 @@ class StoreError(MasterkeyError):
 class Source:
     """Where a resource version was made from; one row of table provenance.
 
-    `rows` count like a spreadsheet (the header is row 1), `block` is the block of the map.
+    `rows` count like a spreadsheet (the header is row 1), `block` is the block of the map, `record` the key of the
+    record in table record. A deletion has neither rows nor a block: the delivery alone.
     """
 
     submission: int
@@ -28,6 +29,7 @@ class Source:
     rows: tuple[int, ...]
     map_version: str
     block: str
+    record: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A delivery as the journal knows it; `received` is an instant, `counts` whatever the load counted."""
+    """A delivery as the journal knows it; `received` is an instant, `counts` whatever the load counted.
+
+    `kind` is load, or what a steward did: merge, delete, undo. `state` is reading, stored or undone.
+    """
 
     id: int
     site: str
@@ -104,6 +109,13 @@ class Submission:
     resources: int
     map_version: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    kind: str = "load"
+    undone_by: int | None = None
+
+    @property
+    def stands(self) -> bool:
+        """A delivery of a file, in force."""
+        return self.kind == "load" and self.state == "stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +131,63 @@ class LedgerLine:
 
 @dataclass(frozen=True, slots=True)
 class JournalIssue:
-    """An Issue with its history: opened by one submission, closed by another or still open."""
+    """An Issue as it stands: `state` open, answered or closed, `turn` site, registry or "" (nobody's).
+
+    `file` is that of the delivery which showed it last; `opened_by` and `closed_by` are submissions; `opened` and
+    `changed` instants; `value` a number that changes when what is wrong changes.
+    """
 
     issue: Issue
     file: str
     state: str
-    opened_by: int
+    opened_by: int | None
     closed_by: int | None
+    id: int = 0
+    turn: str = ""
+    opened: str = ""
+    changed: str = ""
+    answer: str = ""
+    answer_text: str = ""
+    answer_by: str = ""
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IssueEvent:
+    """One step of an Issue's life: opened, changed, answered, closed or reopened; by a role or a submission."""
+
+    n: int
+    at: str
+    event: str
+    actor: str
+    submission: int | None
+    answer: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssueFilter:
+    """Which Issues; None: any. `since` is an instant in milliseconds: changed at or after it."""
+
+    site: str | None = None
+    state: str | None = None
+    turn: str | None = None
+    rule: str | None = None
+    file: str | None = None
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueKind:
+    """Issues of one site, rule and field: how many, how many cells or records they count, the first of them."""
+
+    site: str
+    rule: str
+    field: str
+    severity: str
+    issues: int
+    count: int
+    first: int
 
 
 def instant(milliseconds: int) -> str:

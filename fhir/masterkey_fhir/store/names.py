@@ -71,6 +71,12 @@ class Counters:
         value = self._now[name] = self._now.get(name, 0) + 1
         return value
 
+    def take(self, name: str, n: int) -> int:
+        """The number before the next `n` ones, which are the caller's from now on."""
+        before = self._now.get(name, 0)
+        self._now[name] = before + n
+        return before
+
     def save(self) -> None:
         mark = "?" if self._db.dialect.paramstyle == "qmark" else "%s"
         new = [(v, n) for n, v in sorted(self._now.items()) if n not in self._start]

@@ -25,8 +25,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"  # the newest migration; a test holds it to the scripts in migrations/versions
-KNOWN = ("0001",)
+HEAD = "0003"  # the newest migration; a test holds it to the scripts in migrations/versions
+KNOWN = ("0001", "0002", "0003")
 
 metadata = MetaData(
     naming_convention={
@@ -142,6 +142,9 @@ submission = Table(
     Column("resources", BIG, nullable=False),
     Column("map_version", Text, nullable=False),
     Column("counts", Text, nullable=False),  # further counts, JSON with sorted keys
+    Column("kind", String(16), nullable=False, server_default="load"),  # load | merge | delete | undo
+    Column("undone_by", BIG),  # the undo that took it back
+    Column("restated", LargeBinary),  # keys of resources it says as they were already, packed: deliveries.packed_keys
     Index("ix_submission_site_file", "site", "file"),
 )
 
@@ -156,6 +159,51 @@ provenance = Table(
     Column("rows", Text, nullable=False),  # "2,5,6"
     Column("map_version", Integer, nullable=False),  # term
     Column("block", Integer, nullable=False),  # term
+    Column("record", BIG),  # of the source; none of what a steward did or an older masterkey wrote
+    Index("ix_provenance_submission", "submission"),
+    Index("ix_provenance_record", "record"),
+    sqlite_with_rowid=False,
+)
+
+record = Table(  # a record of a file, by the keyed hash of its key; `seen`: the latest delivery that has it
+    "record",
+    metadata,
+    _key("key"),
+    Column("site", Integer, nullable=False),
+    Column("file", Integer, nullable=False),  # term
+    Column("digest", LargeBinary(16), nullable=False),
+    Column("seen", BIG, nullable=False),
+    UniqueConstraint("site", "file", "digest"),
+)
+
+held = Table(  # valid resources that wait for another one; kept with the release, so that it can be taken back
+    "held",
+    metadata,
+    Column("site", Integer, primary_key=True, autoincrement=False),
+    Column("type", Integer, primary_key=True, autoincrement=False),
+    Column("id", ID, primary_key=True),
+    Column("file", Integer, primary_key=True, autoincrement=False),  # term
+    Column("submission", BIG, nullable=False),
+    Column("record", BIG),
+    Column("rows", Text, nullable=False),
+    Column("map_version", Integer, nullable=False),  # term
+    Column("block", Integer, nullable=False),  # term
+    Column("body", LargeBinary, nullable=False),
+    Column("waits", Text, nullable=False),  # JSON: "Type/id" -> its version when this one was held, 0: none
+    Column("cells", Text, nullable=False),  # JSON: [column, status, n] of the ledger, as they are once it is stored
+    Column("released_by", BIG),  # the delivery that brought what it waited for
+    Column("released_version", Integer),
+    sqlite_with_rowid=False,
+)
+
+merged = Table(  # two local numbers of one patient: what is sent of the old one belongs to the new one
+    "merged",
+    metadata,
+    Column("site", Integer, primary_key=True, autoincrement=False),
+    Column("old", ID, primary_key=True),
+    Column("new", ID, nullable=False),
+    Column("record", LargeBinary(16), nullable=False),  # digest of the old number as the key of a record
+    Column("submission", BIG, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -183,11 +231,14 @@ ledger = Table(
 issue = Table(
     "issue",
     metadata,
-    _site(primary_key=True, autoincrement=False),
-    Column("file", Text, primary_key=True),
-    Column("record", Text, primary_key=True),
-    Column("field", Text, primary_key=True),
-    Column("rule", Text, primary_key=True),
+    _key("id"),  # from `counter`: short, stable for the life of the Issue, never used again
+    _site(),
+    Column("identity", LargeBinary(16), nullable=False),  # of (scope, record, field, rule): journal.identity
+    Column("scope", Text, nullable=False),  # source format of an Issue about a record, else the file
+    Column("file", Text, nullable=False),  # of the delivery that showed it last
+    Column("record", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("rule", Text, nullable=False),
     Column("severity", String(16), nullable=False),
     Column("code", String(32), nullable=False),
     Column("place_file", Text, nullable=False),
@@ -196,8 +247,36 @@ issue = Table(
     Column("place_expression", Text, nullable=False),
     Column("facts", Text, nullable=False),
     Column("n", BIG, nullable=False),
-    Column("state", String(8), nullable=False),  # open | closed
-    Column("opened_by", BIG, ForeignKey("submission.id"), nullable=False),
+    Column("value", BIG, nullable=False),  # digest of what is wrong, keyed where it is a value: Issue.value
+    Column("state", String(8), nullable=False),  # open | answered | closed
+    Column("turn", String(8), nullable=False),  # site | registry | "" nobody's
+    Column("opened", BIG, nullable=False),
+    Column("changed", BIG, nullable=False),  # of the last event
+    Column("opened_by", BIG, ForeignKey("submission.id")),
     Column("closed_by", BIG, ForeignKey("submission.id")),
-    Index("ix_issue_state", "state"),
+    Column("answer", String(16), nullable=False),  # "" none yet
+    Column("answer_text", Text, nullable=False),
+    Column("answer_by", Text, nullable=False),  # a role, not a name
+    Column("answer_value", BIG),  # `value` when it was answered
+    Column("events", Integer, nullable=False),
+    UniqueConstraint("site", "identity"),
+    Index("ix_issue_file", "site", "file", "state"),
+    Index("ix_issue_site", "site", "state", "turn", "id"),
+    Index("ix_issue_state", "state", "turn", "id"),
+    Index("ix_issue_rule", "rule", "id"),
+    Index("ix_issue_changed", "changed", "id"),
+)
+
+issue_event = Table(
+    "issue_event",
+    metadata,
+    Column("issue", BIG, ForeignKey("issue.id"), primary_key=True, autoincrement=False),
+    Column("n", Integer, primary_key=True, autoincrement=False),  # 1, 2, 3 ...
+    Column("at", BIG, nullable=False),
+    Column("event", String(10), nullable=False),  # opened | changed | answered | closed | reopened
+    Column("actor", Text, nullable=False),  # a role, not a name; "load" for a delivery
+    Column("submission", BIG, ForeignKey("submission.id")),
+    Column("answer", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
