@@ -195,7 +195,7 @@ def _narrowed(query: Select[Any], wanted: IssueFilter) -> Select[Any]:
         "turn": iss.c.turn == wanted.turn,
         "rule": iss.c.rule == wanted.rule,
         "file": iss.c.file == wanted.file,
-        "since": iss.c.changed >= wanted.since,
+        "since": iss.c.changed >= (wanted.since or 0),
     }
     return query.where(*(c for name, c in conditions.items() if getattr(wanted, name) is not None))
 
