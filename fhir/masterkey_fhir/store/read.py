@@ -157,7 +157,7 @@ class Reader:
         file_is = p.c.file == select(word.c.key).where(word.c.name == file).scalar_subquery()
         row_is = (literal(",") + p.c.rows + ",").like(f"%,{int(row)},%")  # rows are "2,5,6"
         query = _sources().where(s.c.name == site, file_is, row_is, p.c.version == r.c.version)
-        found = [(self.read(site, line[5], line[6]), _source(line)) for line in self._rows(query.order_by(*_BY_TYPE))]
+        found = [(self.read(site, line[6], line[7]), _source(line)) for line in self._rows(query.order_by(*_BY_TYPE))]
         return [(stored, source) for stored, source in found if stored and not stored.deleted]
 
     def _rows(self, query: Select[*tuple[Any, ...]]) -> Iterator[Line]:
@@ -202,6 +202,7 @@ def _sources() -> Select[*tuple[Any, ...]]:
         p.c.rows,
         _term_of(p.c.map_version),
         _term_of(p.c.block),
+        p.c.record,
         t.c.name,
         r.c.id,
     ).select_from(joined)
@@ -209,4 +210,4 @@ def _sources() -> Select[*tuple[Any, ...]]:
 
 def _source(row: Line) -> Source:
     rows = tuple(int(n) for n in row[2].split(",") if n)
-    return Source(row[0], row[1], rows, row[3], row[4])
+    return Source(row[0], row[1], rows, row[3], row[4], row[5])

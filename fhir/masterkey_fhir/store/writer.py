@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Table, select
 
 from masterkey_fhir.store import schema
+from masterkey_fhir.store.deliveries import Deliveries
 from masterkey_fhir.store.draft import Draft, draft
 from masterkey_fhir.store.journal import JournalWriter
 from masterkey_fhir.store.model import Source, Stored, Written, instant
@@ -78,6 +80,8 @@ class Writer(JournalWriter):
         self._agent = self._names.term(agent)
         self._sql = _statements(connection.dialect)
         self.reader = Reader(connection)
+        self.deliveries = Deliveries(connection, self._names, self._counters)
+        self.unchanged = array("q")  # keys of the resources that were written as they stood
 
     # --- resources --------------------------------------------------------------------------------------
 
@@ -105,18 +109,29 @@ class Writer(JournalWriter):
         assert stored is not None
         return stored
 
-    def delete(self, site: str, type: str, id: str) -> Written | None:
+    def delete(self, site: str, type: str, id: str, *, source: Source | None = None) -> Written | None:
         """A last version without text. None when there is no such resource, or it is deleted already."""
-        slot = (self._names.type(type), id)
-        batch = _Batch(self._names.site(site), self._current(self._names.site(site), [slot]))
-        state = batch.state.get(slot)
-        if state is None or state.deleted:
-            return None
+        return next(iter(self.delete_many(site, [(type, id)], source=source)), None)
+
+    def delete_many(
+        self, site: str, names: Sequence[tuple[str, str]], *, source: Source | None = None
+    ) -> list[Written]:
+        """`delete` for many (type, id); those that were there. `source`: the delivery that says so."""
+        slots = {(self._names.type(kind), id_): kind for kind, id_ in names}
+        batch = _Batch(self._names.site(site), self._current(self._names.site(site), slots))
+        there = [slot for slot in slots if (state := batch.state.get(slot)) and not state.deleted]
+        written = [self._delete(batch, slot, slots[slot], source) for slot in there]
+        self._send(batch)
+        return written
+
+    def _delete(self, batch: _Batch, slot: tuple[int, str], kind: str, source: Source | None) -> Written:
+        state = batch.state[slot]
         self._forget(batch, state)
         self._version(batch, slot, state, b"", b"", True)
+        if source:
+            batch.provenance.append(self._provenance(batch, state, source))
         self._announce(batch, slot, state, None, "D")
-        self._send(batch)
-        return Written("deleted", type, id, state.version, self.last_updated)
+        return Written("deleted", kind, slot[1], state.version, self.last_updated)
 
     def write(self, site: str, drafts: Sequence[Draft]) -> list[Written]:
         """Write drafts in order; what became of each, in order."""
@@ -141,6 +156,7 @@ class Writer(JournalWriter):
         if state is None:
             return self._create(batch, slot, d)
         if not state.deleted and (state.digest == d.digest or self._same(state, d)):
+            self.unchanged.append(state.key)
             return Written("unchanged", d.type, d.id, state.version, self._updated(state))
         self._forget(batch, state)
         return self._update(batch, slot, state, d)
@@ -202,6 +218,7 @@ class Writer(JournalWriter):
             rows,
             term(s.map_version),
             term(s.block),
+            s.record,
         )
 
     def _announce(self, batch: _Batch, slot: tuple[int, str], state: _State, patient: str | None, action: str) -> None:
