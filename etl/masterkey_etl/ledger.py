@@ -1,11 +1,12 @@
 """The ledger: what became of every value of a delivery. Read = mapped + absent + set aside + lost.
 
-A cell is one row x one column. Only exceptions are entered, which costs a few per cent; the rest of a column
+A cell is one row x one column; in a tree, one leaf at a path (leaves.py). Only exceptions are entered, which costs a few per cent; the rest of a column
 that a map covers is `mapped` (or `translated`). The balance is proved against a count that shares no code
 with the reader.
 
 Who enters what:
-  reader   rows(n) for every row that can be mapped; `absent` (declared nulls) and `rejected` cells
+  reader   rows(n) for every row that can be mapped; `absent` (declared nulls) and `rejected` cells;
+           of a tree also `leaves`: how many each column took, and those that none takes
   map      covered(...) and set_aside(...) once, statically; then `unmapped`, `rejected`, `set_aside` cells
   close    compares, derives the rest, and names the columns whose values nobody accounts for
 """
@@ -14,11 +15,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from masterkey_etl.leaves import Leaves
 from masterkey_etl.record import Record
+from masterkey_etl.tree_model import TREES
 from masterkey_fhir.issue import Issue, Place, issue
 
 if TYPE_CHECKING:
@@ -42,16 +45,20 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class IndependentCount:
-    """What the csv module alone counts in a file: `rows` below the header, `columns` in the header, and
-    `surplus` fields beyond it. Each row has one value per column of the header, present or not."""
+    """What another parser alone counts in a file: `rows` below the header, `columns` in the header, and
+    `surplus` fields beyond it. Each row has one value per column of the header, present or not.
+
+    Of a tree: `rows` are records, `leaves` those at each path of the model, `surplus` those anywhere else.
+    """
 
     rows: int
     columns: int
     surplus: int = 0
+    leaves: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def values(self) -> int:
-        return self.rows * self.columns + self.surplus
+        return self.rows * self.columns + self.surplus + sum(self.leaves.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ class Ledger:
     file_columns: frozenset[int] | None = None  # positions present in the file; None = all
     extra: tuple[str, ...] = ()  # headers present in the file and not in the model
     lines: list[Line] = field(default_factory=list)
+    leaves: Leaves = field(default_factory=Leaves)
     _rows: int = 0
     _refused_rows: Counter[str] = field(default_factory=Counter)
     _surplus: int = 0
@@ -142,29 +150,36 @@ class Ledger:
     @property
     def values_read(self) -> int:
         """Cells the reader saw."""
+        if self.is_tree:
+            return self.leaves.total
         width = len(self.model.columns) if self.file_columns is None else len(self.file_columns)
         return (self._rows + self._refused_rows.total()) * (width + len(self.extra)) + self._surplus
 
     @property
+    def is_tree(self) -> bool:
+        return self.model.kind in TREES
+
+    @property
     def rows_refused(self) -> int:
-        return self._refused_rows.total()
+        return self._refused_rows.total() + self.leaves.refused
 
     @property
     def rows_read(self) -> int:
-        return self._rows + self._refused_rows.total()
+        return self._rows + self.rows_refused
 
     def _close_column(
         self, column: int, entered: dict[tuple[str, str], int], rows: list[LedgerRow], issues: list[Issue]
     ) -> None:
         name = self.model.columns[column].id
-        rest = self._rows - sum(entered.values())
+        total = self.leaves.of_column[column] if self.is_tree else self._rows
+        rest = total - sum(entered.values())
         at = Place(self.place.site, self.place.file, None, name)
         if rest < 0:
-            issues.append(issue("etl.ledger-overdrawn", at, rows=self._rows, entered=self._rows - rest))
+            issues.append(issue("etl.ledger-overdrawn", at, rows=total, entered=total - rest))
         if rest > 0:
             status, reason = self._default(column)
             if status is None:
-                issues.append(issue("etl.silent-loss", at, column=name, lost=rest, rows=self._rows))
+                issues.append(issue("etl.silent-loss", at, column=name, lost=rest, rows=total))
             else:
                 entered[status, reason] = entered.get((status, reason), 0) + rest
         for reason, n in self._refused_rows.items():
@@ -183,14 +198,16 @@ class Ledger:
         rows = [LedgerRow(h, "rejected", "the source model does not know this column", n) for h in self.extra]
         if self._surplus:
             rows.append(LedgerRow(SURPLUS, "rejected", "the row has more fields than the header", self._surplus))
+        rows += [LedgerRow(where, s, r, n) for (where, s, r), n in sorted(self.leaves.strays.items())]
         return [r for r in rows if r.n]
 
     def _compare(self, independent: IndependentCount) -> list[Issue]:
-        if (independent.rows, independent.values) == (self.rows_read, self.values_read):
+        path = self.leaves.differs(independent.leaves)
+        if (independent.rows, independent.values) == (self.rows_read, self.values_read) and not path:
             return []
         found = issue(
             "etl.silent-loss-count",
-            self.place,
+            replace(self.place, field=path),
             rows=self.rows_read,
             read=self.values_read,
             counted_rows=independent.rows,
