@@ -157,4 +157,9 @@ class _Missing(dict[str, Fact]):
 def _say(i: Issue, language: str, part: str) -> str:
     entry = catalogue(i.rule.partition(".")[0])[i.rule]
     texts = entry.get(language) or entry["en"]
-    return str(texts[part]).format_map(_Missing(i.facts))
+    return filled(str(texts[part]), i.facts)
+
+
+def filled(text: str, facts: Mapping[str, Fact]) -> str:
+    """The text with its placeholders filled; one without a fact stays as it is written."""
+    return text.format_map(_Missing(facts))

@@ -7,6 +7,9 @@ with Repository.open(path).writing(holder="load of jp_ncch") as writer:
 from masterkey_fhir.store.draft import identifiers_of, patient_of
 from masterkey_fhir.store.model import (
     Change,
+    IssueEvent,
+    IssueFilter,
+    IssueKind,
     JournalIssue,
     LedgerLine,
     Page,
@@ -21,6 +24,9 @@ from masterkey_fhir.store.writer import Writer
 
 __all__ = [
     "Change",
+    "IssueEvent",
+    "IssueFilter",
+    "IssueKind",
     "JournalIssue",
     "LedgerLine",
     "Page",

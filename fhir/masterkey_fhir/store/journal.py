@@ -168,7 +168,7 @@ class JournalReader:
         by = (site_table.c.name, iss.c.rule, iss.c.field, iss.c.severity)
         sums = (func.count(), func.sum(iss.c.n), func.min(iss.c.id))
         query = _narrowed(select(*by, *sums).select_from(_JOINED), wanted).group_by(*by).order_by(*by)
-        return [IssueKind(*row[:5], int(row[5]), row[6]) for row in self._db.execute(query)]
+        return [IssueKind(r[0], r[1], r[2], r[3], r[4], int(r[5]), r[6]) for r in self._db.execute(query)]
 
     def issue(self, id: int) -> JournalIssue | None:
         row = self._db.execute(_found(IssueFilter()).where(iss.c.id == id)).first()

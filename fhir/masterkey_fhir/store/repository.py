@@ -14,6 +14,9 @@ from masterkey_fhir.store.engine import WAIT, Lease, OnWait, connect, database_e
 from masterkey_fhir.store.journal import JournalReader
 from masterkey_fhir.store.model import (
     Change,
+    IssueEvent,
+    IssueFilter,
+    IssueKind,
     JournalIssue,
     LedgerLine,
     Page,
@@ -184,6 +187,26 @@ class Repository:
         """Issues in this state, `None` for all."""
         with self._journal() as journal:
             return journal.issues(state, site)
+
+    def find_issues(self, wanted: IssueFilter, after: int = 0, limit: int = 100) -> list[JournalIssue]:
+        """A page by id: at most `limit` Issues whose id is greater than `after`."""
+        with self._journal() as journal:
+            return journal.find(wanted, after, limit)
+
+    def count_issues(self, wanted: IssueFilter) -> int:
+        with self._journal() as journal:
+            return journal.count(wanted)
+
+    def issue_kinds(self, wanted: IssueFilter) -> list[IssueKind]:
+        """Issues by site, rule and field, with their number and the first one."""
+        with self._journal() as journal:
+            return journal.kinds(wanted)
+
+    def issue(self, id: int) -> tuple[JournalIssue, list[IssueEvent]] | None:
+        """An Issue and its history, oldest first; None when there is none of that id."""
+        with self._journal() as journal:
+            found = journal.issue(id)
+            return (found, journal.events(id)) if found else None
 
     @contextmanager
     def _journal(self) -> Iterator[JournalReader]:
