@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
-import duckdb
 import pytest
+import support_tables
 
 from masterkey_etl import synth
 from masterkey_etl.workspace import Workspace
 
-CLOCK = {"updated", "received", "recorded"}  # columns that hold a time of day
 IN_CI = 4  # strikes taken when the suite is sampled
 
 
@@ -53,37 +50,13 @@ def fresh(begun: Path, target: Path) -> Path:
     return target
 
 
-def digest(rows: list[tuple[object, ...]]) -> str:
-    return hashlib.sha256("\n".join(sorted(map(repr, rows))).encode()).hexdigest()
-
-
-def tables(data: Path) -> dict[str, str]:
-    """A hash per table of the repository, the CDM and the key map; times of day left out."""
-    found = {}
-    with sqlite3.connect(data / "repository.db") as db:
-        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            columns = [row[1] for row in db.execute(f'PRAGMA table_info("{name}")') if row[1] not in CLOCK]
-            listed = ", ".join(f'"{c}"' for c in columns)
-            found[f"fhir.{name}"] = digest(db.execute(f'SELECT {listed} FROM "{name}"').fetchall())
-    for file in (data / "cdm" / "cdm.duckdb", *sorted((data / "projector").glob("keys*"))):
-        with duckdb.connect(str(file), read_only=True) as cdm:
-            names = cdm.execute(
-                "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
-            ).fetchall()
-            for schema, name in names:
-                found[f"{file.stem}.{schema}.{name}"] = digest(
-                    cdm.execute(f'SELECT * FROM "{schema}"."{name}"').fetchall()
-                )
-    return found
-
-
 @pytest.fixture(scope="module")
 def undisturbed(begun: Path, strike: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], int, int]:
     """The tables of a load that nobody disturbs, its exit code, and how often it calls fsync or rename."""
     base = tmp_path_factory.mktemp("undisturbed")
     data, log = fresh(begun, base / "workspace"), base / "calls"
     code = load(begun, data, strike, STRIKE_LOG=str(log))
-    return tables(data), code, int(log.read_text())
+    return support_tables.tables(data), code, int(log.read_text())
 
 
 def struck(begun: Path, strike: Path, data: Path, at: int) -> int:
@@ -95,7 +68,7 @@ def agree(undisturbed: tuple[dict[str, str], int, int], begun: Path, strike: Pat
     expected, code, _ = undisturbed
     assert struck(begun, strike, data, at) == -signal.SIGKILL
     assert load(begun, data) == code, f"after a kill at call {at}"
-    again = tables(data)
+    again = support_tables.tables(data)
     assert {k: v for k, v in again.items() if expected.get(k) != v} == {}, f"after a kill at call {at}"
     assert not list((data / "scratch").iterdir()), "what a killed process left behind is removed"
     shutil.rmtree(data)
