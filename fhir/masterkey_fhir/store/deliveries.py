@@ -88,11 +88,12 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Patient `old` is Patient `new`; `record`: the digest of the old number as key of a record."""
+    """Patient `old` is Patient `new`; the records: digests of the two local numbers as keys of records."""
 
     old: str
     new: str
-    record: str
+    old_record: str
+    new_record: str
     submission: int
 
 
@@ -211,7 +212,8 @@ class Deliveries:
 
     def restate(self, submission: int, keys: Iterable[int]) -> None:
         """Keep the keys of resources that this delivery says as they stood, of another's making."""
-        kept = sorted(set(keys) - set(self.own(submission)) if keys else ())
+        said = set(keys)
+        kept = sorted(said.difference(self.own(submission))) if said else []
         self._db.execute(update(sub).where(sub.c.id == submission).values(restated=packed_keys(kept)))
 
     def restated(self, submission: int) -> set[int]:
@@ -274,6 +276,12 @@ class Deliveries:
         for item in items:
             self._db.execute(delete(h).where(*self._this(site, item)))
 
+    def drop_superseded(self, site: str, file: str, submission: int) -> None:
+        """What an earlier delivery of the file held of records that this one has: it decided anew about them."""
+        mine = select(rec.c.key).where(rec.c.seen == submission)
+        here = (h.c.site == self._names.site(site), h.c.file == self._names.term(file))
+        self._db.execute(delete(h).where(*here, h.c.submission != submission, h.c.record.in_(mine)))
+
     def mark_released(self, site: str, item: Held, by: int | None, version: int | None) -> Held:
         """`by` None: it waits again."""
         values = {"released_by": by, "released_version": version}
@@ -295,13 +303,15 @@ class Deliveries:
         site_key = self._names.site(site)
         for x in merges:
             self._db.execute(delete(m).where(m.c.site == site_key, m.c.old == x.old))
-            values = {"old": x.old, "new": x.new, "record": bytes.fromhex(x.record), "submission": x.submission}
-            self._db.execute(insert(m).values(site=site_key, **values))
+            records = {"old_record": bytes.fromhex(x.old_record), "new_record": bytes.fromhex(x.new_record)}
+            values = {"site": site_key, "old": x.old, "new": x.new, "submission": x.submission}
+            self._db.execute(insert(m).values(**values, **records))
 
     def merges(self, site: str) -> list[Merge]:
+        """Merges in force, by old id."""
         query = select(m).where(m.c.site == self._names.site(site)).order_by(m.c.old)
         rows = self._db.execute(query)
-        return [Merge(row.old, row.new, bytes(row.record).hex(), row.submission) for row in rows]
+        return [Merge(x.old, x.new, bytes(x.old_record).hex(), bytes(x.new_record).hex(), x.submission) for x in rows]
 
     def unmerge(self, submissions: Iterable[int]) -> None:
         self._db.execute(delete(m).where(m.c.submission.in_(list(submissions))))

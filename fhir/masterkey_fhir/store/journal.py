@@ -38,10 +38,20 @@ class JournalWriter:
     _counters: Counters
 
     def begin_submission(self, site: str, file: str, sha256: str, bytes: int, map_version: str = "") -> int:
-        """The number of this delivery; bytes equal to the site's latest of that name are that one."""
+        """The number of this delivery; bytes equal to the site's latest of that name are that one.
+
+        One that was taken back is no latest: the same bytes are a delivery again.
+        """
         latest = self._latest(site, file)
         if latest and latest.sha256 == sha256:
             return int(latest.id)
+        return self._new_submission(site, file, sha256, bytes, map_version, "load")
+
+    def begin_act(self, site: str, file: str, kind: str) -> int:
+        """What a steward does to deliveries (merge, delete, undo), numbered as they are."""
+        return self._new_submission(site, file, "", 0, "", kind)
+
+    def _new_submission(self, site: str, file: str, sha256: str, bytes: int, map_version: str, kind: str) -> int:
         number = self._counters.next("submission")
         values = {
             "id": number,
@@ -49,6 +59,7 @@ class JournalWriter:
             "file": file,
             "sha256": sha256,
             "bytes": bytes,
+            "kind": kind,
         }
         zero = {"rows": 0, "values_read": 0, "resources": 0, "map_version": map_version, "counts": "{}"}
         self._db.execute(insert(sub).values(**values, **zero, received=self._now, state="reading"))
@@ -122,6 +133,7 @@ class JournalWriter:
 
     def _latest(self, site: str, file: str) -> Row[*tuple[Any, ...]] | None:
         query = select(sub).where(sub.c.site == self._names.site(site), sub.c.file == file)
+        query = query.where(sub.c.kind == "load", sub.c.state != "undone")
         return self._db.execute(query.order_by(sub.c.id.desc()).limit(1)).first()
 
 
@@ -214,6 +226,8 @@ def _submission(row: Row[*tuple[Any, ...]]) -> Submission:
         row.resources,
         row.map_version,
         json.loads(row.counts),
+        row.kind,
+        row.undone_by,
     )
 
 

@@ -202,7 +202,8 @@ merged = Table(  # two local numbers of one patient: what is sent of the old one
     Column("site", Integer, primary_key=True, autoincrement=False),
     Column("old", ID, primary_key=True),
     Column("new", ID, nullable=False),
-    Column("record", LargeBinary(16), nullable=False),  # digest of the old number as the key of a record
+    Column("old_record", LargeBinary(16), nullable=False),  # digest of the old number as the key of a record
+    Column("new_record", LargeBinary(16), nullable=False),
     Column("submission", BIG, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table, select
 
-from masterkey_fhir.store import schema
+from masterkey_fhir.store import again, schema
 from masterkey_fhir.store.deliveries import Deliveries
 from masterkey_fhir.store.draft import Draft, draft
 from masterkey_fhir.store.journal import JournalWriter
@@ -133,14 +133,26 @@ class Writer(JournalWriter):
         self._announce(batch, slot, state, None, "D")
         return Written("deleted", kind, slot[1], state.version, self.last_updated)
 
-    def write(self, site: str, drafts: Sequence[Draft]) -> list[Written]:
-        """Write drafts in order; what became of each, in order."""
+    def write(self, site: str, drafts: Sequence[Draft], *, always: bool = False) -> list[Written]:
+        """Write drafts in order; what became of each, in order. `always`: a version also of what stays as it is."""
         site_key = self._names.site(site)
         slots = [(self._names.type(d.type), d.id) for d in drafts]
         batch = _Batch(site_key, self._current(site_key, slots))
-        written = [self._one(batch, slot, d) for slot, d in zip(slots, drafts, strict=True)]
+        written = [self._one(batch, slot, d, always) for slot, d in zip(slots, drafts, strict=True)]
         self._send(batch)
         return written
+
+    def close_issues(self, site: str, submission: int, rules: Iterable[str], records: Iterable[str]) -> None:
+        """Live Issues of these rules about these records: this delivery settles them."""
+        again.close(self._db, self._now, self._names.site(site), submission, rules, records)
+
+    def take_issues_back(self, dead: Iterable[int], by: int) -> tuple[int, int]:
+        """Of deliveries that are taken back: their Issues close, what they closed opens again; how many."""
+        return again.take_back(self._db, self._now, dead, by)
+
+    def text_of(self, seq: int) -> bytes:
+        """The text of a version, by its number in the whole repository."""
+        return unpacked(self._db.scalar(select(schema.version.c.body).where(schema.version.c.seq == seq)) or b"")
 
     def before_commit(self) -> None:
         """Write the running numbers back; called once."""
@@ -151,11 +163,11 @@ class Writer(JournalWriter):
 
     # --- one resource -----------------------------------------------------------------------------------
 
-    def _one(self, batch: _Batch, slot: tuple[int, str], d: Draft) -> Written:
+    def _one(self, batch: _Batch, slot: tuple[int, str], d: Draft, always: bool) -> Written:
         state = batch.state.get(slot)
         if state is None:
             return self._create(batch, slot, d)
-        if not state.deleted and (state.digest == d.digest or self._same(state, d)):
+        if not always and not state.deleted and (state.digest == d.digest or self._same(state, d)):
             self.unchanged.append(state.key)
             return Written("unchanged", d.type, d.id, state.version, self._updated(state))
         self._forget(batch, state)
