@@ -131,6 +131,10 @@ class Ledger:
         """How many cells of this record's column are still open: its rows less those the reader entered."""
         return (len(record.rows) or 1) - record.accounted.get(column, 0)
 
+    def status_of(self, column: int) -> Status | None:
+        """What a cell of this column is unless entered otherwise; None where the map has no use for it."""
+        return self._covered.get(column)
+
     # -- closing --------------------------------------------------------------------------------------
 
     def close(self, independent: IndependentCount) -> tuple[list[LedgerRow], list[Issue]]:
