@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from masterkey_api.cli import maps, quality, research, road, server, watching
+from masterkey_api.cli import inspect, maps, quality, research, road, server, watching
 from masterkey_api.cli.shown import choose_data
 from masterkey_fhir.issue import MasterkeyError
 
@@ -53,6 +53,7 @@ def _register() -> None:
         "synth": road.synth,
         "load": road.load,
         "watch": watching.watch,
+        "inspect": inspect.inspect,
         "explain": road.explain,
         "validate": road.validate,
         "view": research.view,
