@@ -74,7 +74,9 @@ def _common(c: str) -> bool:
 
 
 def _thai(c: str) -> float:
-    return 1.0 if "ก" <= c <= "๛" else 0.1
+    if "ก" <= c <= "ฮ":
+        return 1.0
+    return 0.9 if "ะ" <= c <= "ๆ" else 0.4 if "็" <= c <= "๎" or "๐" <= c <= "๙" else 0.1  # signs stand on consonants
 
 
 def _vietnamese(c: str) -> float:
