@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-CLOCK = {"updated", "received", "recorded"}  # columns that hold a time of day
+CLOCK = {"updated", "received", "recorded", "opened", "changed", "at"}  # columns that hold a time of day
 
 
 def digest(rows: list[tuple[object, ...]]) -> str:
