@@ -42,6 +42,7 @@ class Site:
     country: str
     name: str
     time_zone: str
+    language: str = "en"  # of what is written to it: a tag, https://www.rfc-editor.org/info/bcp47
 
 
 class Workspace:
@@ -193,9 +194,13 @@ def _sites(root: Path) -> Iterator[Site]:
     if path.exists():
         try:
             rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-            yield from [Site(r["site"], r["country"], r["name"], r["time_zone"]) for r in rows]
+            yield from [_site(r) for r in rows]
         except (UnicodeDecodeError, KeyError, csv.Error):
             raise WorkspaceError(issue("etl.sites-damaged", Place(file="sites/sites.csv"))) from None
+
+
+def _site(row: Mapping[str, str]) -> Site:
+    return Site(row["site"], row["country"], row["name"], row["time_zone"], row.get("language") or "en")
 
 
 __all__ = ["Role", "Site", "Workspace", "WorkspaceError"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from masterkey_api.cli import inspect, maps, quality, research, road, server, watching
+from masterkey_api.cli import inspect, issues, maps, quality, research, road, server, watching
 from masterkey_api.cli.shown import choose_data
 from masterkey_fhir.issue import MasterkeyError
 
@@ -65,7 +65,7 @@ def _register() -> None:
     for name, group in {
         "map": maps.app,
         "submissions": road.submissions,
-        "issues": road.issues,
+        "issues": issues.app,
         "vocabulary": research.vocabulary,
         "sql": research.sql,
         "quality": quality.app,

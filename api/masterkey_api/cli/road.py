@@ -1,4 +1,4 @@
-"""Commands of the road: init, synth, load, explain, validate, submissions, issues."""
+"""Commands of the road: init, synth, load, explain, validate, submissions."""
 
 from __future__ import annotations
 
@@ -11,19 +11,12 @@ import typer
 from masterkey_api.cli.shown import as_json, data_dir, issue_lines, progress, table
 
 submissions = typer.Typer(no_args_is_help=True, help="Deliveries and their balance.")
-issues = typer.Typer(no_args_is_help=True, help="What is open, at which site.")
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 class Role(StrEnum):
     site = "site"
     registry = "registry"
-
-
-class State(StrEnum):
-    open = "open"
-    closed = "closed"
-    all = "all"
 
 
 def init(
@@ -144,21 +137,4 @@ def submissions_list(json: AsJson = False) -> None:
         ["id", "site", "file", "received", "state", "rows", "values", "stored"],
         [list(r.values())[:8] for r in rows],
     )
-    return None
-
-
-@issues.command("list")
-def issues_list(
-    state: Annotated[State, typer.Option()] = State.open,
-    site: Annotated[str | None, typer.Option()] = None,
-    json: AsJson = False,
-) -> None:
-    """Issues by kind, with the first place and the remedy. Example: `masterkey issues list --site jp_ncch`"""
-    from masterkey_etl import assessment
-
-    found = assessment.issues(data_dir(), state=state.value, site=site)
-    if json:
-        return as_json([i.as_outcome() | {"site": i.place.site, "record": i.record, "count": i.count} for i in found])
-    print(f"{len(found):,} {state.value} issues")
-    issue_lines(found, limit=200)
     return None

@@ -207,6 +207,7 @@ def _narrowed(query: Select[Any], wanted: IssueFilter) -> Select[Any]:
         "turn": iss.c.turn == wanted.turn,
         "rule": iss.c.rule == wanted.rule,
         "file": iss.c.file == wanted.file,
+        "severity": iss.c.severity == wanted.severity,
         "since": iss.c.changed >= (wanted.since or 0),
     }
     return query.where(*(c for name, c in conditions.items() if getattr(wanted, name) is not None))

@@ -175,6 +175,7 @@ class IssueFilter:
     rule: str | None = None
     file: str | None = None
     since: int | None = None
+    severity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
