@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from masterkey_etl.ledger import IndependentCount, Ledger
-from masterkey_etl.readers.count import count_delimited
-from masterkey_etl.readers.delimited import Counts, Readable, Reading
+from masterkey_etl.readers import flat_json
+from masterkey_etl.readers.delimited import Counts, Readable
 from masterkey_etl.readers.recognise import ENOUGH, UnknownFormatError
-from masterkey_etl.readers.recognise import recognitions as recognitions_of_tables
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel, known_models
 from masterkey_fhir.issue import Issue, Place, issue
@@ -60,7 +59,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "delimited": Kind(Reading, count_delimited, recognitions_of_tables),
+    "delimited": Kind(flat_json.read, flat_json.count, flat_json.recognitions),  # text, or its rows as JSON
 }
 
 

@@ -141,7 +141,7 @@ class RowRules:
             self._tally("etl.repeat-unknown", by, code_for_message(named), row)
         elif named:
             self._outside(row, values, parts, named)
-        self._twice(row, values, parts)
+        self._twice(row, values)
 
     def _outside(self, row: int, values: Values, parts: dict[str, Part], named: str) -> None:
         for part in parts.values():
@@ -150,13 +150,13 @@ class RowRules:
                     if values[i]:
                         self._tally("etl.outside-instrument", i, named, row)
 
-    def _twice(self, row: int, values: Values, parts: dict[str, Part]) -> None:
+    def _twice(self, row: int, values: Values) -> None:
         """One record, event, instrument and instance in two rows that stand together."""
         key = tuple(values[i] for i in self.model.key_positions)
         if key != self._last:
             self._last = key
             self._seen.clear()
-        where = tuple(values[i] for i in _sources(parts))
+        where = tuple(values[i] for i in _places(self.model))
         if where in self._seen:
             place = self.notes.at(row, self.model.repeat_by or "")
             self.notes.add(issue("etl.row-repeated", place, record=self.pseudonym(*key)))
@@ -182,7 +182,7 @@ def _has_rules(model: SourceModel) -> bool:
 
 def _parts(model: SourceModel) -> dict[str, Part]:
     """By name: each group, and the record itself without what places its rows."""
-    places = {model.index[c.copy_of] for c in model.columns if c.copy_of is not None} | set(model.key_positions)
+    places = {*_places(model), *model.key_positions}
     own = tuple(i for i in range(len(model.columns)) if i not in model.group_of and i not in places)
     out = {RECORD: Part(RECORD, own, ())}
     for name in model.groups:
@@ -194,8 +194,10 @@ def _parts(model: SourceModel) -> dict[str, Part]:
     return out
 
 
-def _sources(parts: dict[str, Part]) -> list[int]:
-    return sorted({of for part in parts.values() for _, of in part.copies})
+def _places(model: SourceModel) -> list[int]:
+    """The columns that say where a row belongs."""
+    named = {c.copy_of for c in model.columns if c.copy_of is not None} | {model.repeat_by}
+    return sorted(model.index[n] for n in named if n is not None)
 
 
 def _coded(model: SourceModel) -> list[tuple[int, frozenset[str]]]:

@@ -1,0 +1,84 @@
+"""JSON rows become the same table, whatever they hold; the count agrees with the reader."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masterkey_api.cli import main
+from masterkey_etl.readers.flat_json import JsonRows, count, is_rows
+from masterkey_etl.source_model import SourceModel
+
+from .conftest import Project, dictionary_text
+
+MODEL = SourceModel.parse(
+    "{format: t, revision: '1', title: t, citation: t, record: r, columns: [{id: a, header: a, type: text}]}"
+)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=30)
+ROWS = st.lists(st.dictionaries(NAMES, TEXTS, min_size=1, max_size=5), min_size=1, max_size=6)
+
+
+class Bytes:
+    scratch: Path | None = None
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def open(self) -> io.BytesIO:
+        return io.BytesIO(self.data)
+
+    def pseudonym(self, *key: str) -> str:
+        return "p"
+
+
+@given(ROWS, st.sampled_from([None, 2]), st.booleans())
+def test_rows_come_through_as_they_are(rows: list[dict[str, str]], indent: int | None, plain: bool):
+    data = json.dumps(rows, indent=indent, ensure_ascii=plain).encode()
+    table = JsonRows(Bytes(data))
+    text = table.open().read().decode()
+    header, *got = csv.reader(io.StringIO(text, newline=""))
+    assert header == list(dict.fromkeys(k for r in rows for k in r))
+    assert got == [[r.get(name, "") for name in header] for r in rows]
+    found = count(io.BytesIO(data), MODEL)
+    assert (found.rows, found.columns) == (len(rows), len(header))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_after_a_bracket_end_well(data: bytes):
+    whole = b"[{" + data
+    table = JsonRows(Bytes(whole))
+    rows = table.open().read().decode().count("\r\n") - 1
+    assert rows >= 0 and is_rows(Bytes(whole))
+    assert count(io.BytesIO(whole), MODEL).rows <= rows + 1
+
+
+def test_values_are_the_texts_of_the_file():
+    table = JsonRows(Bytes(b'[{"a": 1.0, "b": null, "c": true, "d": 12345678901234567890, "a": "second"}, {"e": [1]}]'))
+    header, first, second = table.open().read().decode().splitlines()
+    assert (header, first, second) == ("a,b,c,d,e", "1.0,,true,12345678901234567890,", ',,,,"[""1""]"')
+    assert (table.doubled, table.nested, table.broken) == (1, 1, 0)
+
+
+def test_the_command_drafts_into_the_workspace(tmp_path: Path, capsys: object):
+    data = str(tmp_path / "data")
+    p = Project(tmp_path, dictionary_text({"name": "record_id"}, {"name": "vdate", "form": "visit"}))
+    assert main(["--data", data, "init", "--role", "registry"]) == 0
+    command = ["--data", data, "map", "redcap", str(p.dictionary), "--site", "my_nci", "--repeating", "visit"]
+    assert main(command) == 0
+    assert main(command) == 2  # they are there already
+    drafts = sorted(
+        path.relative_to(tmp_path / "data").as_posix() for path in (tmp_path / "data/mappings").rglob("*.*")
+    )
+    assert drafts == [
+        "mappings/CHANGES.csv",
+        "mappings/sites/my_nci/redcap_dictionary.yaml",
+        "mappings/sources/redcap_dictionary/1.yaml",
+    ]
+    assert main(["--data", data, "map", "check"]) == 0
+    assert LocalFile(p.dictionary).path.exists()
