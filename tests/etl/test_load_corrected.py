@@ -113,7 +113,7 @@ def test_a_patient_who_is_absent_stays_and_is_told(tmp_path: Path, export: Path)
     loading.load(data, [export])
     export.write_text(export.read_text(encoding="utf-8-sig").replace("CASE0001", "CASE0002"), encoding="utf-8-sig")
     report = loading.load(data, [export])
-    (told,) = [i for i in report.issues if i.rule == "etl.patients-absent"]
+    (told,) = [i for i in report.issues if i.rule == "etl.record-absent"]
     assert told.count == 1
     with duckdb.connect(str(assessment.published_cdm(data)), read_only=True) as cdm:
         assert len(cdm.execute("SELECT person_id FROM person").fetchall()) == 2

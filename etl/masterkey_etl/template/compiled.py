@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -122,6 +123,14 @@ class CompiledMap:
         ledger.covered(self.used - self.translated, "mapped")
         for reason in dict.fromkeys(self.set_aside.values()):
             ledger.set_aside([c for c, r in self.set_aside.items() if r == reason], reason)
+
+    def taken(self, ctx: MapContext) -> Mapping[tuple[int, int], int]:
+        """Cells of the record mapped last that the map entered in the ledger: (column, id of the part) -> how many."""
+        settler = ctx._bound[self.version][1]
+        if not settler.told:
+            return {}
+        told, settler.told = settler.told, Counter()
+        return told
 
     def run(self, records: Iterable[Record], ctx: MapContext, ledger: Account | None = None) -> Iterator[Made]:
         """All records, one list of (block, resource) each."""

@@ -128,6 +128,11 @@ class Deliveries:
         if new:
             self._db.execute(insert(rec), [{"key": k, "digest": bytes.fromhex(d), **fixed} for d, k in new.items()])
 
+    def seen(self, site: str, file: str, digest: str) -> int | None:
+        """The latest delivery of the file that has this record."""
+        here = (rec.c.site == self._names.site(site), rec.c.file == self._names.term(file))
+        return self._db.scalar(select(rec.c.seen).where(*here, rec.c.digest == bytes.fromhex(digest)))
+
     def record_keys(self, site: str, digest: str) -> dict[str, int]:
         """The keys that a record of this digest has, by file."""
         query = select(word.c.name, rec.c.key).join(word, word.c.key == rec.c.file)

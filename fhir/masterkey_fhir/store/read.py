@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal, select
 
 from masterkey_fhir.store import schema
 from masterkey_fhir.store.model import Change, Page, Source, Stored, instant
@@ -132,24 +132,6 @@ class Reader:
         query = _sources().where(*_is(site, type, id), schema.provenance.c.version == version)
         row = next(self._rows(query), None)
         return _source(row) if row else None
-
-    def made_of(self, site: str, file: str, patients: Sequence[str]) -> list[tuple[str, str, str]]:
-        """(type, id, patient) of the current resources of these patients whose current version a file made."""
-        query = self._made(select(t.c.name, r.c.id, r.c.patient), site, file).where(r.c.patient.in_(patients))
-        return [(str(a), str(b), str(c)) for a, b, c in self._rows(query.order_by(t.c.name, r.c.id))]
-
-    def made_patients(self, site: str, file: str) -> list[str]:
-        """Patients of whom a current resource stands as a file made it."""
-        query = self._made(select(r.c.patient), site, file).where(r.c.patient.is_not(None)).distinct()
-        return [str(patient) for (patient,) in self._rows(query.order_by(r.c.patient))]
-
-    @staticmethod
-    def _made(columns: Select[*tuple[Any, ...]], site: str, file: str) -> Select[*tuple[Any, ...]]:
-        p, word = schema.provenance, schema.term
-        current = and_(p.c.site == r.c.site, p.c.key == r.c.key, p.c.version == r.c.version)
-        joined = r.join(p, current).join(s, s.c.key == r.c.site).join(t, t.c.key == r.c.type)
-        file_is = p.c.file == select(word.c.key).where(word.c.name == file).scalar_subquery()
-        return columns.select_from(joined).where(s.c.name == site, r.c.deleted == 0, file_is)
 
     def made_from(self, site: str, file: str, row: int) -> list[tuple[Stored, Source]]:
         """Current resources that a row of a file became."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
+from masterkey_fhir.store.deliveries import Deliveries
 from masterkey_fhir.store.engine import WAIT, Lease, OnWait, connect, database_errors, upgrade
 from masterkey_fhir.store.journal import JournalReader
 from masterkey_fhir.store.model import (
@@ -25,7 +26,7 @@ from masterkey_fhir.store.model import (
     Submission,
     milliseconds,
 )
-from masterkey_fhir.store.names import Known
+from masterkey_fhir.store.names import Known, KnownNames
 from masterkey_fhir.store.read import Reader
 from masterkey_fhir.store.writer import Writer
 
@@ -174,6 +175,12 @@ class Repository:
         """Current resources that a row of a file became."""
         with self.reading() as reader:
             return reader.made_from(site, file, row)
+
+    @contextmanager
+    def deliveries(self) -> Iterator[Deliveries]:
+        """What is known of deliveries over time, as one state for as long as it is open; for reading."""
+        with database_errors(self._engine), self._engine.connect() as connection:
+            yield Deliveries(connection, KnownNames(connection, {}))
 
     def submissions(self, site: str | None = None) -> list[Submission]:
         with self._journal() as journal:

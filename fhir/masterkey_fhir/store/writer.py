@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Dialect, Table, select
 from masterkey_fhir.store import again, schema
 from masterkey_fhir.store.deliveries import Deliveries
 from masterkey_fhir.store.draft import Draft, draft
-from masterkey_fhir.store.journal import JournalWriter
-from masterkey_fhir.store.model import Source, Stored, Written, instant
+from masterkey_fhir.store.journal import JournalReader, JournalWriter
+from masterkey_fhir.store.model import LedgerLine, Source, Stored, Submission, Written, instant
 from masterkey_fhir.store.names import Counters, Known, Names
 from masterkey_fhir.store.read import Reader
 from masterkey_fhir.store.text import same_content, unpacked, with_id
@@ -149,6 +149,14 @@ class Writer(JournalWriter):
     def take_issues_back(self, dead: Iterable[int], by: int) -> tuple[int, int]:
         """Of deliveries that are taken back: their Issues close, what they closed opens again; how many."""
         return again.take_back(self._db, self._now, dead, by)
+
+    def ledger_of(self, submission: int) -> list[LedgerLine]:
+        """The ledger as it stands in this transaction."""
+        return JournalReader(self._db).ledger(submission)
+
+    def submissions_of(self, site: str) -> list[Submission]:
+        """The deliveries of a site as they stand in this transaction."""
+        return JournalReader(self._db).submissions(site)
 
     def text_of(self, seq: int) -> bytes:
         """The text of a version, by its number in the whole repository."""

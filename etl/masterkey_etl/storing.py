@@ -1,0 +1,221 @@
+"""Inside `store`: everything of one delivery in one transaction, or nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from masterkey_etl import standing
+from masterkey_etl.flow import Batch, Flow, LoadError, Mapped, Produced
+from masterkey_etl.ledger import LedgerRow
+from masterkey_etl.readers import count_values
+from masterkey_etl.standing import HELD
+from masterkey_etl.withdrawal import Withdrawal
+from masterkey_fhir import json
+from masterkey_fhir.issue import Issue, issue
+from masterkey_fhir.store import Source, Writer
+from masterkey_fhir.store.deliveries import Held
+from masterkey_fhir.store.draft import draft
+
+WAITING = ("etl.held", "etl.patient-unknown")  # the rules of Issues about held resources
+DELETED = "the row says that its record is deleted"
+
+
+@dataclass
+class Written:
+    """What `write` leaves for the report."""
+
+    number: int
+    ledger: tuple[LedgerRow, ...]
+    issues: tuple[Issue, ...]
+
+
+def write(flow: Flow, writer: Writer) -> Written:
+    """The whole delivery: resources, what it takes away, ledger, Issues, and what it releases."""
+    delivery = _Delivery(flow, writer, _begin(flow, writer))
+    delivery.put()
+    return delivery.settle()
+
+
+def _begin(flow: Flow, writer: Writer) -> int:
+    if flow.remapped is not None:
+        return flow.remapped
+    assert flow.compiled is not None
+    delivery = flow.delivery
+    return writer.begin_submission(flow.site, flow.place.file, delivery.sha256, delivery.size, flow.compiled.version)
+
+
+@dataclass
+class _Delivery:
+    flow: Flow
+    writer: Writer
+    number: int
+    withdrawal: Withdrawal | None = None  # when a delivery of this name is here already
+    marked: list[int] = field(default_factory=list)  # records that the delivery says are deleted
+    arrived: set[str] = field(default_factory=set)  # what others wait for, and came
+    watched: set[str] = field(default_factory=set)  # names with a live Issue
+    seen: set[str] = field(default_factory=set)
+
+    # -- resources ---------------------------------------------------------------------------------------------
+
+    def put(self) -> None:
+        flow, writer = self.flow, self.writer
+        if not flow.is_first:
+            self.withdrawal = Withdrawal(flow, self.number)
+        del writer.unchanged[:]
+        self.watched = writer.issue_records(flow.site, self.number, self.scope)
+        known = set(writer.reader.patients(flow.site))
+        waited = {name for item in writer.deliveries.held(flow.site) for name in item.waits}
+        shown = flow.request.shown(f"{flow.site}/{flow.place.file}, resources")
+        for batch in flow.batches:
+            for mapped in batch:
+                standing.with_known_patient(flow, mapped, known)
+            waited |= {name for mapped in batch for _, waits in mapped.held for name in waits}
+            self._put_batch(batch)
+            self.arrived |= {p.name for mapped in batch for p in mapped} & waited if waited else set()
+            if shown:
+                shown(sum(flow.counts.values()), None)
+
+    def _put_batch(self, batch: Batch) -> None:
+        flow, writer = self.flow, self.writer
+        records = writer.deliveries.records(flow.site, flow.place.file, [m.name for m in batch], self.number)
+        source = partial(self._source, records)
+        flow.counts += writer.put_many(flow.site, [(p.resource, None, source(m, p)) for m in batch for p in m])
+        for mapped in batch:
+            if mapped.held or mapped.aside or mapped.moved:
+                self._keep_out(mapped, records)
+            if mapped.deleted:
+                self.marked.append(records[mapped.name])
+        if self.withdrawal:
+            self.withdrawal.look(writer, batch, records)
+        if self.watched:
+            self.seen |= self.watched & {m.name for m in batch}.union(*(m.names() for m in batch))
+
+    def _source(self, records: Mapping[str, int], mapped: Mapped, p: Produced) -> Source:
+        assert self.flow.compiled is not None
+        version = self.flow.compiled.version
+        return Source(self.number, self.flow.place.file, p.rows, version, p.block, records[mapped.name])
+
+    def _keep_out(self, mapped: Mapped, records: Mapping[str, int]) -> None:
+        """Account for what is not stored, keep what waits, mark what a refused correction leaves standing."""
+        flow, deliveries = self.flow, self.writer.deliveries
+        cells = standing.account(flow, mapped)
+        names = {name for _, waits in mapped.held for name in waits} | {p.name for p in mapped.aside}
+        here = deliveries.keys(flow.site, [(k, i) for k, _, i in (name.partition("/") for name in names)])
+        versions = {f"{kind}/{id_}": version for (kind, id_), (_, version, _) in here.items()}
+        current = {f"{kind}/{id_}" for (kind, id_), (_, _, deleted) in here.items() if not deleted}
+        deliveries.hold(
+            flow.site,
+            [
+                Held(
+                    p.resource["resourceType"],
+                    p.resource["id"],
+                    self._source(records, mapped, p),
+                    json.dumps(p.resource),
+                    {name: versions.get(name, 0) for name in waits},
+                    own,
+                )
+                for (p, waits), own in zip(mapped.held, cells, strict=True)
+            ],
+        )
+        flow.issues += [self._refused(p) for p in mapped.aside if p.name in current]
+
+    def _refused(self, p: Produced) -> Issue:
+        place = self.flow.place
+        at = {"row": p.rows[0] if p.rows else None, "field": p.block}
+        return issue("etl.correction-refused", place, record=p.name).at(**at)
+
+    # -- the rest ----------------------------------------------------------------------------------------------
+
+    def settle(self) -> Written:
+        flow, writer = self.flow, self.writer
+        if self.withdrawal:
+            flow.issues += self.withdrawal.settle(writer)
+        if self.marked:
+            Withdrawal(flow, self.number).delete(writer, writer.deliveries.made_of(self.marked))
+        writer.deliveries.drop_superseded(flow.site, flow.place.file, self.number)
+        writer.deliveries.restate(self.number, writer.unchanged)
+        if flow.passed:  # an older delivery that is mapped again in part: its ledger and Issues stay
+            return self._written((), self._release())
+        rows = _balanced(flow)
+        writer.add_ledger(self.number, [(r.column, r.status, r.reason, r.n) for r in rows])
+        assert flow.compiled is not None
+        whole = flow.compiled.model.delivery == "snapshot"
+        writer.record_issues(flow.site, self.number, flow.issues, scope=self.scope, seen=self.seen, whole=whole)
+        released = self._release()
+        writer.finish_submission(self.number, **_journal_counts(flow))
+        return self._written(rows, released)
+
+    @property
+    def scope(self) -> str:
+        assert self.flow.compiled is not None
+        return self.flow.compiled.model.format
+
+    def _written(self, rows: Iterable[LedgerRow], released: set[str]) -> Written:
+        """The balance as it stands now: what was held and came free within this delivery is mapped."""
+        lines = tuple(rows)
+        if released and lines:
+            lines = tuple(LedgerRow(x.column, x.status, x.reason, x.n) for x in self.writer.ledger_of(self.number))
+        told = (i for i in self.flow.issues if not (i.rule in WAITING and i.record in released))
+        return Written(self.number, lines, tuple(told))
+
+    def _release(self) -> set[str]:
+        """Store what waited for something that is here now; the names."""
+        free = release(self.writer, self.flow.site, self.number, self.arrived)
+        if free:
+            self.flow.counts["released"] += len(free)
+            own = sum(item.source.submission == self.number for item in free)
+            self.flow.counts["held"] -= own
+        return {item.name for item in free}
+
+
+def release(writer: Writer, site: str, number: int, arrived: Iterable[str] = ()) -> list[Held]:
+    """Held resources whose wait is over: each stored as its own delivery had it, its Issues closed."""
+    ready = list(_ready(writer, site, set(arrived)))
+    if not ready:
+        return []
+    drafts = [draft(json.loads(item.text), item.text, item.source) for item in ready]
+    for item, written in zip(ready, writer.write(site, drafts), strict=True):
+        writer.deliveries.mark_released(site, item, number, written.version)
+        writer.deliveries.move_cells(item.source.submission, item.cells, HELD)
+    writer.close_issues(site, number, WAITING, [item.name for item in ready])
+    return ready
+
+
+def _ready(writer: Writer, site: str, arrived: set[str]) -> Iterator[Held]:
+    """Everything it waits for came with this delivery, or has a version newer than when it was held."""
+    waiting = writer.deliveries.held(site)
+    if not waiting:
+        return
+    names = {name for item in waiting for name in item.waits}
+    here = writer.deliveries.keys(site, [(k, i) for k, _, i in (name.partition("/") for name in names)])
+    now = {f"{kind}/{id_}": 0 if deleted else version for (kind, id_), (_, version, deleted) in here.items()}
+    for item in waiting:
+        if all(now.get(n, 0) and (n in arrived or now[n] > before) for n, before in item.waits.items()):
+            yield item
+
+
+def _balanced(flow: Flow) -> list[LedgerRow]:
+    """The closed ledger. Raises LoadError when values are lost: the transaction is rolled back."""
+    assert flow.ledger is not None and flow.reading is not None
+    with flow.delivery.open() as stream:
+        independent = count_values(stream, flow.ledger.model)
+    rows, found = flow.ledger.close(independent)
+    if any(i.severity == "fatal" for i in found):
+        raise LoadError(*found)
+    flow.issues += found
+    return rows
+
+
+def _journal_counts(flow: Flow) -> dict[str, int | str]:
+    assert flow.ledger is not None and flow.compiled is not None
+    named = {name.replace(" ", "_"): n for name, n in sorted(flow.counts.items()) if n}
+    resources = sum(flow.counts[name] for name in ("created", "updated", "unchanged"))
+    return {
+        "rows": flow.ledger.rows_read,
+        "values_read": flow.ledger.values_read,
+        "resources": resources,
+        "map_version": flow.compiled.version,
+        **named,
+    }
