@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 TREES = ("json", "xml")
 SELF = "."
+OUTSIDE = "/"  # an ignored path that begins so leads from the root, not from the record
 _PATH = re.compile(r"\.|(?:[^.@\[\]\s]+(?:\[[0-9]{1,4}\])?\.)*(?:@?[^.@\[\]\s]+|[^.@\[\]\s]+\[[0-9]{1,4}\])")
 _INDEX = re.compile(r"\[[0-9]+\]")
 Path = Annotated[str, StringConstraints(pattern=f"^(?:{_PATH.pattern})$", max_length=1000)]
+AnyPath = Annotated[str, StringConstraints(pattern=f"^/?(?:{_PATH.pattern})$", max_length=1000)]
 Finding = tuple[tuple[str | int, ...], str, str]  # where, what is wrong, what would be valid
 
 
@@ -35,9 +37,9 @@ class Sheet(_Strict):
 
 
 class Ignored(_Strict):
-    """Leaves at this path of the record and below it are set aside, with the reason."""
+    """Leaves at this path of the record and below it are set aside, with the reason. `/a.b` leads from the root."""
 
-    path: Path
+    path: AnyPath
     reason: str
 
 

@@ -13,7 +13,12 @@ from typing import BinaryIO, Protocol
 from masterkey_etl.ledger import IndependentCount, Ledger
 from masterkey_etl.readers import flat_json
 from masterkey_etl.readers.delimited import Counts, Readable
+from masterkey_etl.readers.json_count import count_json
+from masterkey_etl.readers.json_reader import JsonReading
 from masterkey_etl.readers.recognise import ENOUGH, UnknownFormatError
+from masterkey_etl.readers.tree_recognise import recognitions_of_json, recognitions_of_xml
+from masterkey_etl.readers.xml_count import count_xml
+from masterkey_etl.readers.xml_reader import XmlReading
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel, known_models
 from masterkey_fhir.issue import Issue, Place, issue
@@ -60,6 +65,8 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "delimited": Kind(flat_json.read, flat_json.count, flat_json.recognitions),  # text, or its rows as JSON
+    "json": Kind(JsonReading, count_json, recognitions_of_json),
+    "xml": Kind(XmlReading, count_xml, recognitions_of_xml),
 }
 
 
