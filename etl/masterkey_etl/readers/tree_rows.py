@@ -178,7 +178,7 @@ class Rows:
     def tell_strays(self) -> None:
         """One Issue per path, with how many."""
         for (rule, path), (n, first) in self.unknown.items():
-            self.notes.add(issue(rule, self.notes.at(first, path), count=n, path=path, n=n))
+            self.notes.add(issue(rule, self.notes.at(first or None, path), count=n, path=path, n=n))
         self.unknown = {}
 
 

@@ -104,9 +104,8 @@ class _Count:
 
     def _take_out(self, element: Element) -> None:
         """What was counted need not stay in memory."""
-        element.clear()
         if self._stack:
-            del self._stack[-1][-1]
+            self._stack[-1].remove(element)
             self._last = element
 
     def _tail(self) -> None:
