@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masterkey_api.cli.shown import as_json, data_dir
 
+if TYPE_CHECKING:
+    from masterkey_etl.inspect import Drafted, Inspection
+
 
 def inspect(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    draft: Annotated[bool, typer.Option("--draft", help="Write a source model and a map, the gaps marked.")] = False,
+    site: Annotated[str | None, typer.Option(help="With --draft: the hospital whose map it is.")] = None,
+    name: Annotated[str, typer.Option(help="With --draft: name of the format; default: of the file.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="With --draft: a folder instead of the workspace's mappings.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="With --draft: whose work it is.")] = "unnamed",
     rows: Annotated[int, typer.Option(min=1, help="Rows looked at; what follows is said, not read.")] = 20_000,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
@@ -19,14 +30,29 @@ def inspect(
 
     Values are never shown, only shapes and counts. Exit code 1: a file of no known kind; 2: a file can't be read.
 
-    Example: `masterkey inspect export.csv`
+    Example: `masterkey inspect export.csv` or `masterkey inspect export.csv --draft --site th_ramathibodi`
     """
     from masterkey_etl import inspect as inspecting
 
+    if draft and not site:
+        raise typer.BadParameter("--draft needs --site: a map belongs to a hospital")
     overlay = data_dir() / "mappings"
     found = [i for f in files for i in inspecting.inspect(f, overlay=overlay if overlay.is_dir() else None, rows=rows)]
-    if json:
-        as_json([i.as_dict() for i in found])
-    else:
+    if not json:
         print("\n".join(line for i in found for line in i.lines()))
+    drafted = _drafts(found, site, out, name, by) if draft and site else []
+    if not json:
+        print("\n".join(line for d in drafted for line in ("", *d.lines())))
+    else:
+        told = [i.as_dict() for i in found]
+        as_json({"files": told, "drafts": [d.as_dict() for d in drafted]} if draft else told)
     return int(any(i.kind.what in ("unknown", "empty") for i in found))
+
+
+def _drafts(found: Sequence[Inspection], site: str, out: Path | None, name: str, by: str) -> list[Drafted]:
+    """Drafts of what has columns, in `out` or in the workspace's overlay."""
+    from masterkey_etl import inspect as inspecting
+    from masterkey_etl.workspace import Workspace
+
+    workspace = Workspace.open(data_dir(), create=out is None)
+    return inspecting.draft_all(found, workspace.site(site).id, out or workspace.overlay, name=name, by=by)

@@ -7,7 +7,18 @@ known words (the same words that may stay in a free text) and nothing in the col
 """
 
 from masterkey_etl.inspect.column import ColumnProfile
+from masterkey_etl.inspect.draft import Drafted, DraftError, draft, draft_all
 from masterkey_etl.inspect.inspection import Inspection, inspect, inspect_source
 from masterkey_etl.inspect.kinds import Guess
 
-__all__ = ["ColumnProfile", "Guess", "Inspection", "inspect", "inspect_source"]
+__all__ = [
+    "ColumnProfile",
+    "DraftError",
+    "Drafted",
+    "Guess",
+    "Inspection",
+    "draft",
+    "draft_all",
+    "inspect",
+    "inspect_source",
+]

@@ -22,10 +22,7 @@ from masterkey_etl.values import nfkc
 HASHES = 100_000  # distinct values counted exactly
 FEW = 60  # distinct texts kept: what may be a code list
 SHAPES = 500
-_NULL_WORDS = (
-    "na|n/a|#n/a|null|(null)|none|nil|nan|<na>|\\n|-|--|―|ー|.|?|unk|not available|未記入|未入力|空欄"
-    "|ไม่มีข้อมูล|không có|tidak ada|tiada"
-)
+_NULL_WORDS = "na|n/a|#n/a|null|(null)|nan|<na>|-|--|―|ー|.|?|unk|not available|未記入|未入力|空欄|ไม่มีข้อมูล"
 NULLS = frozenset(_NULL_WORDS.split("|"))
 UNKNOWN = frozenset(("unknown", "不明", "ไม่ทราบ", "không rõ", "tidak diketahui", "tidak tahu", "不詳"))
 
@@ -187,7 +184,7 @@ class ColumnProfile:
         """What a person should know before a column is mapped."""
         date = self.date
         if date is not None and date.open_order:
-            yield "the order of day and month is open: both readings fit"
+            yield "the order of day and month is open: %d before %m and %m before %d both fit"
         if date is not None and not date.calendar:
             yield "Buddhist and CE years stand in one column"
         if date is not None and date.n < self.n:

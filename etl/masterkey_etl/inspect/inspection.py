@@ -40,6 +40,7 @@ class Inspection:
     keys: list[KeyGuess] = field(default_factory=list)
     series: list[tuple[str, int]] = field(default_factory=list)
     fits: tuple[Fit, ...] = ()
+    sheet: str = ""
     members: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     words: Words | None = field(default=None, repr=False)

@@ -63,7 +63,7 @@ def _pair(i: int, j: int, counts: Counter[tuple[str, str]], columns: Sequence[Co
     best = _commonest(stated)
     agreeing = sum(n for (a, b), n in stated.items() if best[a] == b)
     one_to_one = len(set(best.values())) == len(best)
-    if len(best) < 2 or not one_to_one or agreeing < 0.9 * total:
+    if len(best) < 2 or total < 2 * len(best) or not one_to_one or agreeing < 0.9 * total:
         return None
     named = _says_label(columns[i].header, columns[j].header)
     sure = min(0.97, agreeing / total * (0.95 if named else 0.8))

@@ -13,6 +13,7 @@ from masterkey_etl.keyed import keyed
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template.analysis import Analysis, Group, analyse, groups, leaves
+from masterkey_etl.template.draft import GAP
 from masterkey_etl.template.nodes import Node, lookups, uses
 from masterkey_etl.template.settle import Account, Settler
 from masterkey_etl.template.tree import Expression, MapError, MapFile
@@ -88,7 +89,7 @@ class CompiledMap:
         self.blocks = tuple(r.name for r in analysis.resources)
         self.translated = _translated(analysis)
         self.used = frozenset(analysis.used)
-        self.set_aside = dict(analysis.aside)
+        self.set_aside = {p: reason for p, reason in analysis.aside.items() if not reason.startswith(GAP)}
         self.static_issues = _silent(map_, analysis)
         namespace = dict(self._written.constants)
         exec(compile(self.source, f"<map {map_.path.name}>", "exec"), namespace)
@@ -186,10 +187,16 @@ def _translated(a: Analysis) -> frozenset[int]:
 def _silent(map_: MapFile, a: Analysis) -> tuple[Issue, ...]:
     """Columns whose values the map would lose without a word."""
     lost = [c for c in a.model.columns if c.position not in a.used and c.position not in a.aside]
+    gaps = [c for c in a.model.columns if a.aside.get(c.position, "").startswith(GAP)]
     where = map_.where.file
-    return tuple(
-        issue("etl.silent-loss-static", Place(file=where, field=c.id), column=c.id, source=a.model.id) for c in lost
+    return (
+        *(issue("etl.silent-loss-static", Place(file=where, field=c.id), column=c.id, source=a.model.id) for c in lost),
+        *(issue("etl.map-gap", Place(file=where, field=c.id), column=c.id, seen=_seen(a, c.position)) for c in gaps),
     )
+
+
+def _seen(a: Analysis, position: int) -> str:
+    return a.aside[position].removeprefix(GAP).strip() or "nothing is written about it"
 
 
 def _version(map_: MapFile, a: Analysis) -> str:

@@ -1,8 +1,12 @@
-"""`masterkey map new`: a map to start from. It loads and loses nothing; what a person must decide is marked `?`."""
+"""`masterkey map new`: a map to start from. It loads and loses nothing; what a person must decide is marked `?`.
+
+`gapped` is the careful one: what nobody has decided stays out of the resources.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from masterkey_etl.files import replacing
@@ -42,6 +46,30 @@ def draft(model: SourceModel) -> str:
     for name in model.groups:
         lines += _group(model, name, key)
     lines += _set_aside([c for c in model.columns if not _has_place(c) and c.id not in model.key and c.type != "label"])
+    return "\n".join(lines) + "\n"
+
+
+GAP = "?"  # a reason that begins so is a gap: `map check` names it, `load` refuses the map
+_GAPPED = """# Drafted by `masterkey inspect --draft`. Mapped is only what header and values agree on. Every entry of
+# set_aside whose reason begins with {gap} is a gap: use the column in a leaf and take it out of the list, or write why
+# it is not carried. `masterkey map check` names the gaps that are left.
+source: {source}
+resources:
+  patient:
+    resourceType: Patient
+    id: = id({key})
+"""
+
+
+def gapped(model: SourceModel, leaves: Sequence[str], gaps: Mapping[str, str], *, key: str = "") -> str:
+    """A map with these `leaves` of the Patient and these gaps (column id -> evidence); no key is a gap too."""
+    lines = [_GAPPED.format(gap=GAP, source=model.id, key=key or GAP).rstrip()]
+    if not key:
+        lines[0] += f"  # {GAP} the columns that name a patient, parted by commas"
+    lines += [f"    {leaf}" for leaf in leaves]
+    lines += ["set_aside:"] if gaps else []
+    for column, evidence in gaps.items():
+        lines.append(f"  - {{columns: [{column}], reason: {json.dumps(f'{GAP} {evidence}', ensure_ascii=False)}}}")
     return "\n".join(lines) + "\n"
 
 
@@ -101,4 +129,4 @@ def _comment(text: str) -> str:
     return " ".join(text.split())
 
 
-__all__ = ["draft", "new"]
+__all__ = ["GAP", "draft", "gapped", "new"]
