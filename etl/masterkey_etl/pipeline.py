@@ -9,6 +9,7 @@ drives one call: each file up to `store`, then `project` and `assess` once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -156,7 +157,9 @@ def _timed(flow: Flow, stage: str, batches: Iterator[Any]) -> Iterator[Any]:
 def _map_record(flow: Flow, record: Record) -> Mapped | None:
     assert flow.compiled is not None and flow.context is not None and flow.ledger is not None
     name = flow.context.record_name(*(record.values[i] for i in flow.ledger.model.key_positions))
-    if name in flow.passed:
+    if flow.names is not None:
+        flow.names.add(name)
+    if flow.only is not None and name not in flow.only:
         return None
     whole, parts, where = flow.compiled.parted(record, flow.context, flow.ledger)
     rows = record.rows or (record.row,)
@@ -189,7 +192,8 @@ def _judged(flow: Flow, p: Produced) -> list[Issue]:
     found = judge(p.resource, place=flow.place)
     if found:
         row = p.rows[0] if p.rows else None
-        flow.issues += [replace(i.at(row=row, field=p.block), record=p.name) for i in found]
+        same = flow.delivery.pseudonym("value", json.dumps(p.resource, sort_keys=True, default=str))
+        flow.issues += [replace(i.at(row=row, field=p.block), record=p.name, value=same) for i in found]
     return found
 
 

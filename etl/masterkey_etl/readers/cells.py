@@ -110,7 +110,7 @@ class Cells:
         self.ledger.exceptions(i, "rejected", reason, row=number, value=value)
         place = self.notes.at(number, self.model.columns[i].id)
         rule = "etl.buddhist-year" if problem == "buddhist" else "etl.value-refused"
-        self.notes.add(issue(rule, place, record=batch.record(row), problem=reason))
+        self.notes.add_about(issue(rule, place, record=batch.record(row), problem=reason), value)
 
 
 _ALL_NULL: Sequence[str] = ()

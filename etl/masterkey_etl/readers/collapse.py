@@ -143,7 +143,8 @@ class Collapse:
         accounted[i] += len(lost)
         place = self.notes.at(others[0][0], self.model.columns[i].id)
         facts = {"first": rows[0][0], "others": len(others)}
-        self.notes.add(issue("etl.changes-between-rows", place, record=self._pseudonym(*key), **facts))
+        found = issue("etl.changes-between-rows", place, record=self._pseudonym(*key), **facts)
+        self.notes.add_about(found, *sorted({row[1][i] for row in rows}))
 
     def _bounded(self, key: tuple[str, ...], rows: list[CleanRow]) -> list[CleanRow]:
         """A key that stands for everybody (a masked id) must not build one giant record."""

@@ -65,7 +65,7 @@ class Reading:
     ) -> None:
         self.model, self.ledger = model, ledger
         self.issues: list[Issue] = []
-        self.notes = Notes(ledger.place, tell or self.issues.append)
+        self.notes = Notes(ledger.place, tell or self.issues.append, source.pseudonym)
         self.counts = Counts()
         self._source = source
         self._year_limit = year_limit or this_year() + 1

@@ -172,7 +172,7 @@ class PairColumns:
             label=nfkc(cell[1]) if nfkc(cell[1]) in declared else "a text that is not declared",
             winner=pair.winner,
         )
-        self.notes.add(found)
+        self.notes.add_about(found, *cell)
 
 
 def code_for_message(code: str) -> str:

@@ -39,7 +39,7 @@ class TreeReading(ABC):
     ) -> None:
         self.model, self.ledger, self.source = model, ledger, source
         self.issues: list[Issue] = []
-        self.notes = Notes(ledger.place, tell or self.issues.append)
+        self.notes = Notes(ledger.place, tell or self.issues.append, source.pseudonym)
         self.counts = Counts()
         self.plan = plan_of(model)
         self.rows = Rows(self.plan, ledger.leaves, self.notes)
