@@ -46,8 +46,9 @@ class Ignored(_Strict):
 class Doubt(_Strict):
     """A value that can't be what it says: told each time, and kept out unless `keep`.
 
-    `column` has one of `values` (none listed: any value), and every column of `when` one of its values. Or
-    `counting`: its values count up by one from part to part, as nobody's do.
+    `column` has one of `values` (none listed: any value), and every column of `when` one of its values (`*`: any).
+    `counting`: its values count up by one from part to part, as nobody's do. `missing`: it has no value, where `when`
+    holds.
     """
 
     column: str
@@ -55,6 +56,7 @@ class Doubt(_Strict):
     values: tuple[str, ...] = ()
     when: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     counting: bool = False
+    missing: bool = False
     keep: bool = False
 
 
@@ -171,5 +173,7 @@ def _doubts(model: SourceModel) -> Iterator[Finding]:
         for name in doubt.when:
             if model.group_of.get(model.index[name]) != own:
                 yield ("doubts", i, "when", name), f"{name} stands in another part", f"columns beside {doubt.column}"
-        if not doubt.counting and not doubt.values and not doubt.when:
-            yield ("doubts", i), "it doubts every value", "values, when or counting"
+        if doubt.missing and (doubt.values or doubt.counting):
+            yield ("doubts", i), "what is missing has no values", "missing with when"
+        if not (doubt.counting or doubt.values or doubt.when or doubt.keep):
+            yield ("doubts", i), "it keeps out every value", "values, when, counting, or keep: true"

@@ -19,6 +19,7 @@ from masterkey_etl.record import Record
 from masterkey_etl.tree_model import Doubt, plain
 from masterkey_fhir.issue import issue
 
+ANY = "*"
 FURTHER = "another one stands before it at the same place"
 Column = Sequence[str]
 
@@ -116,9 +117,13 @@ class TreeRecords:
         return clean
 
     def _name(self, scope: int, names: list[tuple[str, ...]], row: int) -> str:
+        return self._pseudonym(*names[self._record(scope, row)])
+
+    def _record(self, scope: int, row: int) -> int:
+        """The record a row belongs to."""
         while scope != RECORD:
             row, scope = self.rows.parts[scope].owners[row], self.rows.plan.scopes[scope].parent
-        return self._pseudonym(*names[row])
+        return row
 
     def _single(self, position: int, part: Part, slot: int, column: Column, clean: _Clean) -> Column:
         """Count the leaves of a column; several in one row become one value, as the model says."""
@@ -169,6 +174,9 @@ class TreeRecords:
     # -- what the model says of values ----------------------------------------------------------------
 
     def _judge(self, number: int, part: Part, batch: Batch) -> None:
+        for doubt in self.model.doubts:
+            if self._scope_of[self.model.index[doubt.column]] == number:
+                self._doubt(doubt, number, part, batch)
         for position in self.rows.plan.scopes[number].positions:
             column = self.model.columns[position]
             if column.required and (missing := batch.columns[position].count("")):
@@ -177,9 +185,6 @@ class TreeRecords:
             known = self._lists[position]
             if known:
                 self._codes(position, known, batch)
-        for doubt in self.model.doubts:
-            if self._scope_of[self.model.index[doubt.column]] == number:
-                self._doubt(doubt, number, part, batch)
 
     def _codes(self, position: int, known: frozenset[str], batch: Batch) -> None:
         column = batch.columns[position]
@@ -190,15 +195,20 @@ class TreeRecords:
     def _doubt(self, doubt: Doubt, number: int, part: Part, batch: Batch) -> None:
         position = self.model.index[doubt.column]
         column = batch.columns[position]
-        hits = _counting(column, part.owners) if doubt.counting else [bool(v) for v in column]
+        records = [self._record(number, row) for row in range(len(column))] if doubt.counting else []
+        hits = _counting(column, records) if doubt.counting else [bool(v) != doubt.missing for v in column]
         if doubt.values:
             hits = [hit and v in doubt.values for hit, v in zip(hits, column, strict=True)]
         for name, wanted in doubt.when.items():
-            hits = [h and v in wanted for h, v in zip(hits, batch.columns[self.model.index[name]], strict=True)]
+            any_ = ANY in wanted
+            hits = [
+                h and (v in wanted or (any_ and bool(v)))
+                for h, v in zip(hits, batch.columns[self.model.index[name]], strict=True)
+            ]
         if not any(hits):
             return
         self._tally("etl.doubted", position, doubt.reason).add(sum(hits), next(compress(batch.numbers, hits)))
-        if not doubt.keep:
+        if not (doubt.keep or doubt.missing):
             for row in compress(range(len(hits)), hits):
                 self.ledger.exceptions(position, "rejected", doubt.reason, row=batch.numbers[row], value=column[row])
             batch.columns[position] = ["" if hit else v for hit, v in zip(hits, column, strict=True)]
@@ -290,13 +300,13 @@ def _plain_text(value: str | Several) -> str:
     return "" if text in (EMPTY, NULL, REFUSED) else text
 
 
-def _counting(column: Column, owners: Sequence[int]) -> list[bool]:
-    """Rows of parents whose values count up by one from row to row: at least three, and most of the steps."""
-    by_owner: dict[int, list[int]] = {}
+def _counting(column: Column, records: Sequence[int]) -> list[bool]:
+    """Rows of records whose values count up by one from row to row: at least three, and most of the steps."""
+    by_record: dict[int, list[int]] = {}
     for row, value in enumerate(column):
         if value:
-            by_owner.setdefault(owners[row], []).append(row)
-    counted = {row for rows in by_owner.values() if _counts_up([column[r] for r in rows]) for row in rows}
+            by_record.setdefault(records[row], []).append(row)
+    counted = {row for rows in by_record.values() if _counts_up([column[r] for r in rows]) for row in rows}
     return [row in counted for row in range(len(column))]
 
 

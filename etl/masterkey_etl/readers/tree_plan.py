@@ -87,10 +87,20 @@ def plan_of(model: SourceModel) -> Plan:
             _column_at(root, path, scopes, column.position, alias=n > 0, shared=bool(column.aliases))
     for ignored in model.ignored:
         if not ignored.path.startswith(OUTSIDE):
-            _walk(root, ignored.path)[0].ignored = ignored
+            _ignore(root, parts(ignored.path), ignored)
     _quicken(root)
     outside = {i.path.removeprefix(OUTSIDE): i for i in model.ignored if i.path.startswith(OUTSIDE)}
     return Plan(model, root, scopes, parts(plain(model.records)), known_paths(model), outside)
+
+
+def _ignore(node: Node, names: tuple[str, ...], ignored: Ignored) -> None:
+    """Mark what is ignored, in elements with a place of their own too."""
+    if not names:
+        node.ignored = ignored
+        return
+    below = node.at(names[0])
+    for one in (below, *below.indexed.values()):
+        _ignore(one, names[1:], ignored)
 
 
 def _scope_at(root: Node, path: str, scopes: list[Scope], scope: Scope) -> None:

@@ -74,7 +74,7 @@ def _fit(model: SourceModel, seen: set[str]) -> TreeRecognition:
     above = parts(plain(model.records))
     own = {joined(".".join(above), path) for path in known_paths(model)}
     ignored = [
-        i.path.removeprefix(OUTSIDE) if i.path.startswith(OUTSIDE) else joined(".".join(above), i.path)
+        i.path.removeprefix(OUTSIDE) if i.path.startswith(OUTSIDE) else joined(".".join(above), plain(i.path))
         for i in model.ignored
     ]
     aside = {p for p in seen - own for i in ignored if p == i or p.startswith(f"{i}.")}
