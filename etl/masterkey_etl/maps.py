@@ -31,13 +31,14 @@ def for_source(site: str, model: SourceModel, workspace: Workspace) -> CompiledM
 
 
 def candidates(site: str, overlay: Path) -> Iterator[Path]:
-    """The map files of a site, those of the workspace first; a name in both counts once."""
+    """The map files of a site, those of the workspace first, then those of every site; a name counts once."""
     seen = set()
-    for root in (overlay, folder("mappings")):
-        for path in sorted((root / "sites" / site).glob("*.yaml")):
-            if path.name not in seen:
-                seen.add(path.name)
-                yield path
+    for place in (site, "_common"):
+        for root in (overlay, folder("mappings")):
+            for path in sorted((root / "sites" / place).glob("*.yaml")):
+                if path.name not in seen:
+                    seen.add(path.name)
+                    yield path
 
 
 def compiled(path: Path, overlay: Path) -> CompiledMap:
