@@ -62,6 +62,7 @@ class Column(_Strict):
     max: float | None = None
     personal: Literal["none", "identifier", "free_text"] = "none"
     optional: bool = False
+    form: str = ""  # of a data entry program: the form the field stands on
     required: bool = False  # told when empty in a row that fills its part and shows it
     shown_when: str = ""  # branching logic of a data entry form; a value it hides is told
     copy_of: Identifier | None = None  # not in the file: each item of its group takes it from that column of its row
