@@ -125,11 +125,11 @@ class RowRules:
                 self._tally("etl.required-empty", i, "", row)
 
     def _filled(self, position: int, values: Values, parts: dict[str, Part]) -> bool:
-        """Does this row fill the part the column belongs to?"""
-        name = self.model.group_of.get(position, RECORD)
+        """Does this row fill the part, and of the record itself the form, that the column belongs to?"""
+        name, form = self.model.group_of.get(position, RECORD), self.model.columns[position].form
         if name == RECORD and self.model.repeat_by is not None and values[self.model.index[self.model.repeat_by]]:
             return False
-        return any(values[i] for i in parts[name].own)
+        return any(values[i] for i in parts[name].own if not form or self.model.columns[i].form == form)
 
     # -- the place of a row ---------------------------------------------------------------------------
 

@@ -74,6 +74,8 @@ def _form(dictionary: Dictionary, form: str, shape: Shape, out: Draft, known: se
         copies = _copies(form, shape, known)
         out.groups[form] = [c["id"] for c in (*columns, *copies) if c["id"] != dictionary.key]
         columns += copies
+    else:
+        columns = [c | {"form": form} for c in columns]
     out.form_of |= {c["id"]: form for c in columns}
     out.columns += columns
 
@@ -235,20 +237,20 @@ def as_yaml(dictionary: Dictionary, shape: Shape, drafted: Draft, format_: str, 
     head = [
         "# Drafted from a REDCap data dictionary; correct it where the project does otherwise.",
         f"format: {format_}",
-        f"revision: {_text(revision)}",
-        f"title: {_text(title)}",
-        f"citation: {_text('REDCap data dictionary of the project, ' + str(len(dictionary.fields)) + ' fields')}",
+        f"revision: {quoted(revision)}",
+        f"title: {quoted(title)}",
+        f"citation: {quoted('REDCap data dictionary of the project, ' + str(len(dictionary.fields)) + ' fields')}",
         "assumptions:",
-        *(f"  - {{text: {_text(t)}, reason: {_text(r)}}}" for t, r in _assumptions(dictionary, shape, drafted)),
+        *(f"  - {{text: {quoted(t)}, reason: {quoted(r)}}}" for t, r in _assumptions(dictionary, shape, drafted)),
         "encoding: [utf-8-sig, cp932, cp874, cp1252]",
-        f"null_tokens: {_flow(['', *shape.missing])}",
+        f"null_tokens: {flow(['', *shape.missing])}",
         "record: patient",
         f"key: [{dictionary.key}]",
     ]
     if INSTRUMENT in {c["id"] for c in drafted.columns} and not shape.labelled:
         head.append(f"repeat_by: {INSTRUMENT}")
     groups = [f"  {name}: [{', '.join(ids)}]" for name, ids in drafted.groups.items()]
-    columns = [f"  - {_flow(c)}" for c in drafted.columns]
+    columns = [f"  - {flow(c)}" for c in drafted.columns]
     return "\n".join([*head, *(["groups:", *groups] if groups else []), "columns:", *columns]) + "\n"
 
 
@@ -269,24 +271,24 @@ def _assumptions(dictionary: Dictionary, shape: Shape, drafted: Draft) -> Iterat
         )
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """YAML in flow form; flags are the words that the schema reads."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_name(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_name(k)}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return "[" + ", ".join(_flow(v) for v in value) + "]"
+        return "[" + ", ".join(flow(v) for v in value) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, (int, float)) else _text(value)
+    return str(value) if isinstance(value, (int, float)) else quoted(value)
 
 
 def _name(key: str) -> str:
-    return key if re.fullmatch("[a-z_]+", key) else _text(key)
+    return key if re.fullmatch("[a-z_]+", key) else quoted(key)
 
 
-def _text(text: str) -> str:
+def quoted(text: str) -> str:
     """A plain scalar where YAML allows it, else JSON's quotes (which YAML reads)."""
     return text if re.fullmatch(r"[a-z][a-z0-9_]*", text) else json.dumps(text, ensure_ascii=False)
 
 
-__all__ = ["Draft", "Shape", "as_yaml", "draft"]
+__all__ = ["Column", "Draft", "Shape", "as_yaml", "draft", "flow", "quoted"]

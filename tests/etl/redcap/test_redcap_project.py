@@ -113,6 +113,15 @@ def test_what_deviates_from_the_dictionary_is_told_and_kept(begun: Callable[...,
     assert got.fatal == [] and sum(balance(got.rows).values()) == got.count.values
 
 
+def test_a_form_nobody_opened_lacks_nothing(begun: Callable[..., Project]):
+    p = begun(*FIELDS, {"name": "cause", "form": "death", "required": "y"}, {"name": "place", "form": "death"})
+    rows = [BASE | {"cause": "", "place": "", "death_complete": ""}]
+    rows.append(rows[0] | {"record_id": "2", "place": "home"})
+    path = p.export(rows)
+    got = p.read(p.begin(path), path)
+    assert [(i.place.field, i.place.row) for i in got.of("etl.required-empty")] == [("cause", 3)]
+
+
 def test_logic_over_other_rows_is_said_to_be_not_evaluated(begun: Callable[..., Project]):
     p = begun(*FIELDS, {"name": "other", "form": "visit", "branching": "[sex] = '2'"})
     rows = [r | {"other": "x" if r["redcap_repeat_instrument"] else ""} for r in (BASE, visit(1))]
