@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -77,6 +78,14 @@ class Topic:
             subjects.setdefault(nfkc(r.label), set()).add(r.subject)
         labels = _grouped((nfkc(r.label), r) for r in self.reviewed if len(subjects[nfkc(r.label)]) == 1)
         return {**labels, **_grouped((nfkc(r.subject), r) for r in self.reviewed)}
+
+    def text(self) -> str:
+        """Its reviewed rows as a concept table."""
+        out = io.StringIO()
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow(("subject_id", "subject_label", "object_id", "object_system", "object_label", "status"))
+        table.writerows((r.subject, r.label, r.code, r.system, r.display, "reviewed") for r in self.reviewed)
+        return out.getvalue()
 
     @cached_property
     def digest(self) -> str:

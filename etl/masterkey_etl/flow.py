@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from masterkey_etl.ledger import Ledger, LedgerRow
+from masterkey_etl.maps import for_source
 from masterkey_etl.receive import Delivery
 from masterkey_etl.record import Record
+from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template import CompiledMap, MapContext
 from masterkey_etl.timing import Stopwatch
 from masterkey_etl.workspace import Workspace
@@ -19,6 +21,7 @@ from masterkey_fhir.issue import Issue, MasterkeyError, Place
 from masterkey_fhir.store import Repository
 
 if TYPE_CHECKING:
+    from masterkey_etl.drift import Difference, Watched
     from masterkey_etl.project import ProjectionResult
     from masterkey_etl.readers import RecordReading
     from masterkey_validation.results import Result
@@ -83,6 +86,7 @@ class Request:
     watch: Stopwatch
     waiting: Callable[[str, float], None] | None = None
     progress: Progress | None = None
+    accept_drift: str = ""  # who accepts what changed since the earlier deliveries; "": nobody does
 
     def shown(self, what: str) -> Callable[[int, int | None], None] | None:
         """The progress of one piece of work, from now on."""
@@ -93,7 +97,8 @@ class Request:
 class Flow:
     """One delivery on its way; `batches` is lazy.
 
-    `remapped`: the number of a delivery that is mapped again, not sent; `passed`: records that a newer delivery states.
+    `remapped`: the number of a delivery that is mapped again, not sent; then `only` these of its records, when newer
+    deliveries state the others. `names` gathers the records of the delivery where somebody asks.
     """
 
     request: Request
@@ -101,8 +106,11 @@ class Flow:
     number_before: int | None = None
     is_first: bool = True  # no delivery of this name is here yet
     remapped: int | None = None
-    passed: frozenset[str] | set[str] = frozenset()
+    only: set[str] | None = None
+    names: set[str] | None = None
+    choose: Callable[[str, SourceModel, Workspace], CompiledMap] = for_source
     reading: RecordReading | None = None
+    drift: Watched | None = None
     compiled: CompiledMap | None = None
     ledger: Ledger | None = None
     context: MapContext | None = None
@@ -141,6 +149,7 @@ class Stored:
     ledger: tuple[LedgerRow, ...]
     counts: Counter[str]
     issues: tuple[Issue, ...]
+    drift: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import yaml
 
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.data import folder
@@ -18,11 +22,16 @@ from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import Place, issue
 
 
-def for_source(site: str, model: SourceModel, workspace: Workspace) -> CompiledMap:
-    """The compiled map of `site` for this source model; the workspace's overlay wins.
+def for_source(
+    site: str, model: SourceModel, workspace: Workspace, pins: Mapping[str, str] | None = None
+) -> CompiledMap:
+    """The compiled map of `site` for this source model; the workspace's overlay wins, a pinned version over all.
 
     Raises MapError: etl.map-absent, or the mistakes of the map (a column forgotten is one: etl.silent-loss).
     """
+    chosen = pinned(workspace) if pins is None else pins
+    if version := chosen.get(pin(site, model.id)):
+        return kept_map(version, workspace)
     for path in candidates(site, workspace.overlay):
         found = load_map(path)
         if found.source == model.id:
@@ -62,10 +71,11 @@ def keep(map_: CompiledMap, workspace: Workspace) -> Path:
     So an explanation stays right whatever becomes of the map, its source model or the concept tables.
     """
     target = _kept(map_.version, workspace)
-    if not target.exists():
+    if not target.exists() or "files" not in kept(map_.version, workspace):
         blocks = {block: [asdict(leaf) for leaf in map_.leaves(block)] for block in map_.blocks}
         headers = {c.id: c.header for c in map_.model.columns}
         said = {"source": map_.model.id, "headers": headers, "blocks": blocks, "text": map_.text}
+        said |= {"site": map_.map.path.parent.name, "model": map_.model.model_dump_json(), "files": _files(map_)}
         with replacing(target) as out:
             out.write(json.dumps(said, ensure_ascii=False, indent=1).encode())
     return target
@@ -75,6 +85,66 @@ def kept(version: str, workspace: Workspace) -> dict[str, Any]:
     """What `keep` wrote."""
     said: dict[str, Any] = json.loads(_kept(version, workspace).read_bytes())
     return said
+
+
+# -- earlier versions of a map --------------------------------------------------------------------------------
+
+
+def pin_file(workspace: Workspace) -> Path:
+    return workspace.root / "maps" / "pinned.json"
+
+
+def pinned(workspace: Workspace) -> dict[str, str]:
+    """The versions that a steward chose (`masterkey submissions recompute --map`), by `pin(site, source)`."""
+    path = pin_file(workspace)
+    chosen: dict[str, str] = json.loads(path.read_bytes()) if path.exists() else {}
+    return chosen
+
+
+def pin(site: str, source: str) -> str:
+    return f"{site} {source}"
+
+
+def site_of_pin(text: str) -> str:
+    return text.partition(" ")[0]
+
+
+def find_kept(start: str, workspace: Workspace) -> tuple[str, dict[str, Any]]:
+    """The one kept version whose hash begins so. Raises MapError: etl.map-version-unknown, etl.map-version-old."""
+    folder_ = workspace.root / "maps"
+    found = sorted(p.stem for p in folder_.glob("*.json") if p.name != "pinned.json" and p.stem.startswith(start))
+    if len(found) != 1:
+        raise MapError(issue("etl.map-version-unknown", given=start[:64], n=len(found)))
+    said = kept(found[0], workspace)
+    if "files" not in said:
+        raise MapError(issue("etl.map-version-old", version=found[0][:12]))
+    return found[0], said
+
+
+def kept_map(version: str, workspace: Workspace) -> CompiledMap:
+    """An earlier version, compiled again from what `keep` wrote. Raises MapError (etl.map-version-reads)."""
+    said = kept(version, workspace)
+    with TemporaryDirectory(dir=workspace.scratch) as scratch:
+        root = Path(scratch) / "mappings"
+        for name, text in said["files"].items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text, encoding="utf-8", newline="")
+        path = root / next(iter(said["files"]))
+        model = SourceModel.model_validate_json(said["model"])
+        found = compile_map(load_map(path), model, Concepts.load(shipped=root))
+    if found.version != version:
+        raise MapError(issue("etl.map-version-reads", Place(said["site"]), version=version[:12]))
+    return found
+
+
+def _files(map_: CompiledMap) -> dict[str, str]:
+    """What decides the output, by its path in `mappings`: the map, what it extends, the concepts it looks up."""
+    root, path, out = map_.map.path.parent.parent.parent, map_.map.path, dict[str, str]()
+    for text in map_.map.texts:
+        out[os.path.relpath(path, root)] = text
+        base = (yaml.safe_load(text) or {}).get("extends")
+        path = path.parent / base if base else path
+    return out | {f"concepts/{topic.name}.csv": topic.text() for topic in map_.topics}
 
 
 def _kept(version: str, workspace: Workspace) -> Path:

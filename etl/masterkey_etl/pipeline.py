@@ -16,7 +16,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from masterkey_etl import identity, maps, merging, standing, storing
+from masterkey_etl import drift, identity, maps, merging, standing, storing
 from masterkey_etl import receive as receiving
 from masterkey_etl.flow import (
     Assessed,
@@ -57,10 +57,12 @@ def receive(request: Request) -> Flow:
 def read(flow: Flow) -> Flow:
     """Records of the delivery; what deviates from the source model is an Issue, never a silent repair."""
     workspace = flow.request.workspace
-    model = recognise(flow.delivery, workspace.overlay)
-    flow.compiled = maps.for_source(flow.site, model, workspace)
+    flow.compiled = flow.choose(flow.site, recognise(flow.delivery, workspace.overlay), workspace)
+    model = flow.compiled.model
     flow.ledger = Ledger(model, flow.place)
     flow.reading = read_delivery(flow.delivery, model, flow.ledger, flow.issues.append)
+    if drift.guard(flow):
+        return read(flow)
     flow.batches = _timed(flow, "read", _in_batches(flow.reading))
     return flow
 
@@ -110,6 +112,7 @@ def store(flow: Flow) -> Stored:
         written.ledger,
         +flow.counts,
         written.issues,
+        drift.remember(flow),
     )
 
 

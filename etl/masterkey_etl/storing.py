@@ -9,6 +9,7 @@ from functools import partial
 from masterkey_etl import standing
 from masterkey_etl.flow import Batch, Flow, LoadError, Mapped, Produced
 from masterkey_etl.ledger import LedgerRow
+from masterkey_etl.merging import followed, pointed
 from masterkey_etl.readers import count_values
 from masterkey_etl.standing import HELD
 from masterkey_etl.withdrawal import Withdrawal
@@ -16,7 +17,7 @@ from masterkey_fhir import json
 from masterkey_fhir.issue import Issue, issue
 from masterkey_fhir.store import Source, Writer
 from masterkey_fhir.store.deliveries import Held
-from masterkey_fhir.store.draft import draft
+from masterkey_fhir.store.draft import Draft, draft
 
 WAITING = ("etl.held", "etl.patient-unknown")  # the rules of Issues about held resources
 DELETED = "the row says that its record is deleted"
@@ -136,7 +137,7 @@ class _Delivery:
             Withdrawal(flow, self.number).delete(writer, writer.deliveries.made_of(self.marked))
         writer.deliveries.drop_superseded(flow.site, flow.place.file, self.number)
         writer.deliveries.restate(self.number, writer.unchanged)
-        if flow.passed:  # an older delivery that is mapped again in part: its ledger and Issues stay
+        if flow.only is not None:  # an older delivery that is mapped again in part: its ledger and Issues stay
             return self._written((), self._release())
         rows = _balanced(flow)
         writer.add_ledger(self.number, [(r.column, r.status, r.reason, r.n) for r in rows])
@@ -175,12 +176,19 @@ def release(writer: Writer, site: str, number: int, arrived: Iterable[str] = ())
     ready = list(_ready(writer, site, set(arrived)))
     if not ready:
         return []
-    drafts = [draft(json.loads(item.text), item.text, item.source) for item in ready]
+    merges = followed(writer.deliveries.merges(site))
+    drafts = [_draft(item, merges) for item in ready]
     for item, written in zip(ready, writer.write(site, drafts), strict=True):
         writer.deliveries.mark_released(site, item, number, written.version)
         writer.deliveries.move_cells(item.source.submission, item.cells, HELD)
     writer.close_issues(site, number, WAITING, [item.name for item in ready])
     return ready
+
+
+def _draft(item: Held, merges: Mapping[str, str]) -> Draft:
+    resource = json.loads(item.text)
+    now = pointed(resource, merges)
+    return draft(now, item.text if now is resource else None, item.source)
 
 
 def _ready(writer: Writer, site: str, arrived: set[str]) -> Iterator[Held]:

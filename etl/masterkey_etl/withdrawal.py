@@ -79,7 +79,7 @@ class Withdrawal:
     def _absent(self, writer: Writer) -> list[Absent]:
         flow = self.flow
         assert flow.compiled is not None
-        if flow.compiled.model.delivery != "snapshot" or flow.remapped is not None:
+        if flow.compiled.model.delivery != "snapshot" or flow.only is not None:
             return []
         return writer.deliveries.absent(flow.site, flow.place.file, self.number)
 

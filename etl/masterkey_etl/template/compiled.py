@@ -91,6 +91,7 @@ class CompiledMap:
         self.used = frozenset(analysis.used)
         self.set_aside = {p: reason for p, reason in analysis.aside.items() if not reason.startswith(GAP)}
         self.static_issues = _silent(map_, analysis)
+        self.topics = tuple(analysis.concepts.topics[t] for t in sorted(analysis.topics))
         namespace = dict(self._written.constants)
         exec(compile(self.source, f"<map {map_.path.name}>", "exec"), namespace)
         self._bind: Callable[[_Binding], Callable[[Record], Parted]] = namespace["bind"]

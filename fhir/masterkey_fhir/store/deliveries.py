@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -151,6 +151,15 @@ class Deliveries:
         )
         return [Absent(int(k), bytes(d).hex(), int(n)) for k, d, n in self._db.execute(query)]
 
+    def alive(self, site: str, file: str) -> set[str]:
+        """Records (digests) of a file that have current resources."""
+        query = (
+            select(rec.c.digest)
+            .select_from(rec.join(p, p.c.record == rec.c.key).join(r, _CURRENT))
+            .where(rec.c.site == self._names.site(site), rec.c.file == self._names.term(file), r.c.deleted == 0)
+        )
+        return {bytes(d).hex() for d in self._db.scalars(query.distinct())}
+
     def made_of(self, records: Iterable[int]) -> list[Made]:
         """The current resources of these records: those whose current version a record made."""
         out: list[Made] = []
@@ -166,17 +175,17 @@ class Deliveries:
 
     # -- versions and whose they are --------------------------------------------------------------------------
 
-    def touched(self, submissions: Iterable[int]) -> list[tuple[int, str, str]]:
-        """(key, type, id) of the resources that have a version of these deliveries."""
-        found: dict[int, tuple[int, str, str]] = {}
+    def touched(self, submissions: Iterable[int]) -> list[Made]:
+        """The resources that have a version of these deliveries, deleted ones too; their records are not told."""
+        found: dict[int, Made] = {}
         for some in _chunks(sorted(submissions)):
             query = (
-                select(r.c.key, t.c.name, r.c.id)
+                select(r.c.key, t.c.name, r.c.id, r.c.patient)
                 .select_from(p.join(r, and_(p.c.site == r.c.site, p.c.key == r.c.key)).join(t, t.c.key == r.c.type))
                 .where(p.c.submission.in_(some))
                 .distinct()
             )
-            found |= {int(a): (int(a), str(b), str(c)) for a, b, c in self._db.execute(query)}
+            found |= {int(a): Made(int(a), str(b), str(c), None, d) for a, b, c, d in self._db.execute(query)}
         return [found[key] for key in sorted(found)]
 
     def histories(self, site: str, keys: Iterable[int]) -> dict[int, list[Line]]:
@@ -207,6 +216,19 @@ class Deliveries:
                 )
                 out |= {(kind, str(a)): (int(b), int(c), bool(d)) for a, b, c, d in self._db.execute(query)}
         return out
+
+    def actions(self, submission: int) -> Counter[tuple[str, str]]:
+        """(type, created | updated | deleted) -> versions of a delivery."""
+        a, one = schema.audit, and_(p.c.site == v.c.site, p.c.key == v.c.key, p.c.version == v.c.version)
+        query = (
+            select(t.c.name, a.c.action, func.count())
+            .select_from(p.join(v, one).join(a, a.c.seq == v.c.seq).join(r, r.c.key == v.c.key))
+            .join(t, t.c.key == r.c.type)
+            .where(p.c.submission == submission)
+            .group_by(t.c.name, a.c.action)
+        )
+        said = {"C": "created", "U": "updated", "D": "deleted"}
+        return Counter({(str(kind), said[action]): int(n) for kind, action, n in self._db.execute(query)})
 
     def own(self, submission: int) -> list[int]:
         """Keys of the resources whose current version is this delivery's."""
