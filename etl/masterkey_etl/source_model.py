@@ -181,6 +181,11 @@ class SourceModel(_Strict):
         return match_header(self, list(header), place or Place())
 
 
+def model_file(model_id: str, overlay: Path | None = None) -> Path:
+    """Where a known model is written: in the overlay, else as shipped."""
+    return _places(overlay)[model_id]
+
+
 def known_models(overlay: Path | None = None) -> tuple[SourceModel, ...]:
     """All models that can be loaded, sorted by id; one that has mistakes is left out (map check tells)."""
     return tuple(m for name in sorted(_places(overlay)) if (m := _try(name, overlay)) is not None)
@@ -416,4 +421,13 @@ def _bad_columns(model: SourceModel) -> Iterator[_Finding]:
             yield ("columns", i), f"only a number has a range, {c.id} is {c.type}", "type: integer or decimal"
 
 
-__all__ = ["Assumption", "Column", "HeaderMatch", "Pair", "SourceModel", "SourceModelError", "known_models"]
+__all__ = [
+    "Assumption",
+    "Column",
+    "HeaderMatch",
+    "Pair",
+    "SourceModel",
+    "SourceModelError",
+    "known_models",
+    "model_file",
+]
