@@ -157,7 +157,7 @@ class Ledger:
         if self.is_tree:
             return self.leaves.total
         width = len(self.model.columns) if self.file_columns is None else len(self.file_columns)
-        return (self._rows + self._refused_rows.total()) * (width + len(self.extra)) + self._surplus
+        return (self._rows + self._refused_rows.total()) * (width + len(self.extra)) + self._surplus + self.leaves.total
 
     @property
     def is_tree(self) -> bool:

@@ -28,6 +28,18 @@ from masterkey_etl.values import this_year
 from masterkey_fhir.issue import Issue, Place
 
 
+class RowSource(Protocol):
+    """What gives rows: `rows.Rows` of a text, `sheet_rows.SheetRows` of a workbook. `blank` rows are passed over."""
+
+    @property
+    def blank(self) -> int: ...
+    def __iter__(self) -> Iterator[Row]: ...
+    def __next__(self) -> Row: ...
+    def chunks(self) -> Iterator[Chunk | Row]: ...
+    def picked(self, places: Sequence[int]) -> Iterator[tuple[str, ...]]: ...
+    def close(self) -> None: ...
+
+
 class Readable(Protocol):
     """What can be read: `masterkey_etl.receive.Delivery`, or `LocalFile`."""
 
@@ -97,7 +109,11 @@ class Reading:
             self.notes.tell("etl.encoding-mixed", used=chosen.name, tried=tried)
         return chosen
 
-    def _rows(self) -> Rows:
+    def rows(self) -> RowSource:
+        """The rows once more, from the first one on; close it."""
+        return self._rows()
+
+    def _rows(self) -> RowSource:
         return Rows(self._source.open(), self.encoding.name, self.model.delimiter)
 
     def _find_header(self) -> tuple[HeaderMatch, int, list[Row]]:
@@ -155,7 +171,7 @@ class Reading:
         with closing(self._below_header()) as rows:
             return scattered(rows.picked(places), self._source.scratch)
 
-    def _below_header(self) -> Rows:
+    def _below_header(self) -> RowSource:
         rows = self._rows()
         for _ in range(self._header_row + 1):
             next(rows, None)
@@ -284,4 +300,4 @@ def read_delimited(source: Readable, model: SourceModel, ledger: Ledger, tell: C
     return Reading(source, model, ledger, tell)
 
 
-__all__ = ["Counts", "LocalFile", "Readable", "Reading", "read", "read_delimited", "shift_of"]
+__all__ = ["Counts", "LocalFile", "Readable", "Reading", "RowSource", "read", "read_delimited", "shift_of"]

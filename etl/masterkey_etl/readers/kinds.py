@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from masterkey_etl.ledger import IndependentCount, Ledger
-from masterkey_etl.readers import flat_json
+from masterkey_etl.readers import sheet_tables
 from masterkey_etl.readers.delimited import Counts, Readable
 from masterkey_etl.readers.json_count import count_json
 from masterkey_etl.readers.json_reader import JsonReading
-from masterkey_etl.readers.recognise import ENOUGH, UnknownFormatError
+from masterkey_etl.readers.recognise import ENOUGH, UnknownFormatError, known_form
 from masterkey_etl.readers.tree_recognise import recognitions_of_json, recognitions_of_xml
 from masterkey_etl.readers.xml_count import count_xml
 from masterkey_etl.readers.xml_reader import XmlReading
@@ -64,7 +64,8 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "delimited": Kind(flat_json.read, flat_json.count, flat_json.recognitions),  # text, or its rows as JSON
+    "delimited": Kind(sheet_tables.read, sheet_tables.count, sheet_tables.recognitions),  # text, JSON rows, workbook
+    "sheet": Kind(sheet_tables.read, sheet_tables.count, lambda *_: ()),  # recognised with the other tables
     "json": Kind(JsonReading, count_json, recognitions_of_json),
     "xml": Kind(XmlReading, count_xml, recognitions_of_xml),
 }
@@ -97,6 +98,8 @@ def recognise(source: Readable, overlay: Path | None = None, place: Place | None
     with source.open() as stream:
         if not stream.read(1):
             raise UnknownFormatError(issue("etl.empty-file", place))
+    if what := known_form(source):
+        raise UnknownFormatError(issue("etl.format-known", place, what=what))
     fits = recognitions(source, overlay)
     if not fits or fits[0].score < ENOUGH:
         known = ", ".join(m.id for m in known_models(overlay))

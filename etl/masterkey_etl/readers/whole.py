@@ -13,7 +13,16 @@ from masterkey_etl.readers.rows import REFUSED, Chunk, Row
 from masterkey_etl.source_model import SourceModel
 
 WIDTH = "the row has another number of fields than the header"
-REFUSALS = {"nul": "it holds a NUL", "bytes": "it holds undecodable bytes", "long": "it is too long"}
+REFUSALS = {
+    "nul": "it holds a NUL",
+    "bytes": "it holds undecodable bytes",
+    "long": "it is too long",
+    "error": "the spreadsheet shows an error",
+    "uncached": "its formula has no value",
+    "digits": "the spreadsheet lost its digits",
+    "exponent": "a spreadsheet cut it to the form 1.23E+15",
+    "date": "the spreadsheet made a date of it",
+}
 
 
 @dataclass(slots=True)
