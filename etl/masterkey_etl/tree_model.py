@@ -47,7 +47,7 @@ class Doubt(_Strict):
     """A value that can't be what it says: told each time, and kept out unless `keep`.
 
     `column` has one of `values` (none listed: any value), and every column of `when` one of its values (`*`: any).
-    `counting`: its values count up by one from part to part, as nobody's do. `missing`: it has no value, where `when`
+    `unlike`: it does not look like this (a regular expression for the whole value). `counting`: its values count up by one from part to part, as nobody's do. `missing`: it has no value, where `when`
     holds.
     """
 
@@ -57,6 +57,7 @@ class Doubt(_Strict):
     when: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     counting: bool = False
     missing: bool = False
+    unlike: str = ""
     keep: bool = False
 
 
@@ -175,5 +176,9 @@ def _doubts(model: SourceModel) -> Iterator[Finding]:
                 yield ("doubts", i, "when", name), f"{name} stands in another part", f"columns beside {doubt.column}"
         if doubt.missing and (doubt.values or doubt.counting):
             yield ("doubts", i), "what is missing has no values", "missing with when"
-        if not (doubt.counting or doubt.values or doubt.when or doubt.keep):
+        try:
+            re.compile(doubt.unlike)
+        except re.error as error:
+            yield ("doubts", i, "unlike"), f"{doubt.unlike} is not a regular expression", str(error.msg)
+        if not (doubt.counting or doubt.values or doubt.when or doubt.keep or doubt.unlike):
             yield ("doubts", i), "it keeps out every value", "values, when, counting, or keep: true"

@@ -5,6 +5,7 @@ Beyond that, of a tree: leaves that stand several times in one row, code lists, 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class TreeRecords:
         self._lists = [frozenset(c.codes) if c.type == "code" and c.label is None else None for c in self.model.columns]
         self._tallies: dict[tuple[str, int, str], _Tally] = {}
         self._group_scopes = _group_scopes(rows.plan.scopes)
+        self._repeats: Counter[int] = Counter()  # numbers of parts that an earlier one of their record equals
 
     def records(self) -> Iterator[Record]:
         """The Records of the rows gathered so far; the rows are forgotten."""
@@ -87,6 +89,9 @@ class TreeRecords:
             facts = {"etl.doubted": {"problem": said}, "etl.code-undeclared": {"code": said}}.get(rule, {})
             place = self.notes.at(tally.first, column.id)
             self.notes.add(issue(rule, place, count=tally.n, n=tally.n, path=column.header, **facts))
+        if self._repeats:
+            n = self._repeats.total()
+            self.notes.add(issue("etl.part-repeated", self.notes.at(min(self._repeats)), count=n, n=n))
         self.rows.tell_strays()
 
     # -- one scope ------------------------------------------------------------------------------------
@@ -199,12 +204,12 @@ class TreeRecords:
         hits = _counting(column, records) if doubt.counting else [bool(v) != doubt.missing for v in column]
         if doubt.values:
             hits = [hit and v in doubt.values for hit, v in zip(hits, column, strict=True)]
+        if doubt.unlike:
+            like = re.compile(doubt.unlike).fullmatch
+            hits = [hit and like(v) is None for hit, v in zip(hits, column, strict=True)]
         for name, wanted in doubt.when.items():
-            any_ = ANY in wanted
-            hits = [
-                h and (v in wanted or (any_ and bool(v)))
-                for h, v in zip(hits, batch.columns[self.model.index[name]], strict=True)
-            ]
+            beside = batch.columns[self.model.index[name]]
+            hits = [h and (v in wanted or (ANY in wanted and bool(v))) for h, v in zip(hits, beside, strict=True)]
         if not any(hits):
             return
         self._tally("etl.doubted", position, doubt.reason).add(sum(hits), next(compress(batch.numbers, hits)))
@@ -239,7 +244,8 @@ class TreeRecords:
         part = self.rows.parts[outer]
         index = [(n, -1) for n in range(len(part.rows))] if inner < 0 else self._pairs(outer, inner)
         columns = self._spread_out(name, clean, outer, inner, index)
-        values = zip(*columns, strict=True)
+        values = list(zip(*columns, strict=True))
+        self._equal(part, values, index)
         first = {n: at for at, (n, _) in reversed(list(enumerate(index)))}
         for at, ((n, m), row) in enumerate(zip(index, values, strict=True)):
             if not any(row):
@@ -248,6 +254,17 @@ class TreeRecords:
             known = self._known(clean, outer, inner, n, m, first[n] == at)
             out[part.owners[n]].append(Record(list(row), number, (number,), {}, known))
         return out
+
+    def _equal(self, part: Part, values: list[tuple[str, ...]], index: list[tuple[int, int]]) -> None:
+        """Tell parts of a record that say the same as an earlier one: a map makes one resource of them."""
+        if len(set(values)) == len(values):
+            return
+        seen: set[tuple[int, tuple[str, ...]]] = set()
+        for (n, _), row in zip(index, values, strict=True):
+            key = (part.owners[n], row)
+            if key in seen and any(row):
+                self._repeats[part.numbers[n]] += 1
+            seen.add(key)
 
     def _pairs(self, outer: int, inner: int) -> list[tuple[int, int]]:
         """(row of the group, row of the element inside or -1), in order."""
