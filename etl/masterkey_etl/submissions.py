@@ -238,7 +238,7 @@ def _found(
         if a is None or b is None:
             which = " and ".join(name for name, x in (("old", a), ("new", b)) if x is None)
             issues.append(issue("etl.merge-unknown", Place(place.site, place.file, row), which=which))
-        elif a == b or merging.end_of(b, {**step, a: b}) == a or a in step:
+        elif a == b or merging.end_of(b, step) == a or a in step:
             issues.append(issue("etl.merge-circle", Place(place.site, place.file, row)))
         else:
             step[a] = b

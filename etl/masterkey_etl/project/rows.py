@@ -53,13 +53,22 @@ def rows_for_patient(patient_id: str, resources: Iterable[dict[str, Any]], conte
     shapes: Counter[int] = Counter()
     for resource in resources:
         shapes[context.census.shape_of(resource)] += 1
-        if not _emit(resource, patient, context):
-            _not_placed(out, patient, resource.get("resourceType", ""), resource.get("id", ""), "", "no edge takes it")
+        merged = is_merged(resource)
+        if merged or not _emit(resource, patient, context):
+            why = "it was merged into another Patient" if merged else "no edge takes it"
+            _not_placed(out, patient, resource.get("resourceType", ""), resource.get("id", ""), "", why)
     _facts_of_rows(patient, out, context)
     person = Key("person", "Patient", patient_id) if patient_id else None
     _write(patient, person, out)
     out["masterkey.census"] = [[person, shape, n] for shape, n in sorted(shapes.items())]
     return dict(out)
+
+
+def is_merged(resource: dict[str, Any]) -> bool:
+    """A Patient that another one replaces is no person (http://hl7.org/fhir/R4/patient.html#links)."""
+    return resource.get("resourceType") == "Patient" and any(
+        link.get("type") == "replaced-by" for link in resource.get("link", ())
+    )
 
 
 def _emit(resource: dict[str, Any], patient: Patient, context: Context) -> int:

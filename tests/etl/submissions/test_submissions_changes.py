@@ -1,0 +1,179 @@
+"""Snapshot and delta, deletions, merges: from the file to FHIR history and the CDM, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from masterkey_etl import submissions
+from masterkey_etl.submissions import SubmissionError
+from masterkey_fhir import json
+
+ONE, TWO = "1 male 1950-01-02 sarcoma", "2 female 1960-01-01 glioma"
+
+
+def answer(tiny: Any, rule: str, said: str) -> int:
+    repository = tiny.repository
+    found = [i for i in repository.issues("open", "my_nci") if i.issue.rule == rule]
+    with repository.writing() as writer:
+        for i in found:
+            writer.answer_issue(i.id, said)
+    repository.close()
+    return len(found)
+
+
+def test_a_record_absent_from_a_snapshot_is_asked_about_and_stays(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    before = tiny.state()
+    tiny.cases(ONE)
+    assert tiny.state() == before and tiny.issues() == ["etl.record-absent"]
+    repository = tiny.repository
+    (asked,) = repository.issues("open", "my_nci")
+    repository.close()
+    assert asked.turn == "site" and asked.issue.facts["n"] == 2
+    tiny.cases(ONE, TWO)
+    assert tiny.issues() == [], "sent again: the query closes"
+
+
+def test_a_confirmed_answer_deletes_and_undo_brings_back(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    before = tiny.state()
+    tiny.cases(ONE)
+    assert submissions.delete_confirmed(tiny.data).number is None, "nothing without an answer"
+    assert answer(tiny, "etl.record-absent", "confirmed") == 1
+    preview = submissions.delete_confirmed(tiny.data, dry_run=True)
+    assert preview.changes.cdm["person"] == (1, 0) and tiny.state() == before
+    act = submissions.delete_confirmed(tiny.data)
+    assert tiny.values() == {"Patient": ["1950-01-02"], "Condition": ["sarcoma"]} and tiny.issues() == []
+    assert tiny.cdm("SELECT count(*) FROM person") == [(1,)]
+    submissions.take_back(tiny.data, act.number)
+    assert tiny.state() == before and tiny.issues() == ["etl.record-absent"]
+
+
+def test_what_another_file_says_of_a_deleted_patient_waits(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    tiny.reports("2 positive")
+    before = tiny.state()
+    tiny.cases(ONE)
+    answer(tiny, "etl.record-absent", "confirmed")
+    act = submissions.delete_confirmed(tiny.data)
+    assert "Observation" not in tiny.values() and tiny.issues() == ["etl.patient-unknown"]
+    submissions.take_back(tiny.data, act.number)
+    assert tiny.state() == before
+    answer(tiny, "etl.record-absent", "confirmed")
+    submissions.delete_confirmed(tiny.data)
+    tiny.cases(ONE, TWO)
+    assert tiny.state() == before and tiny.issues() == []
+
+
+def test_absent_from_a_delta_means_nothing(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    tiny.reports("1 positive", "2 negative", name="delta.csv")
+    before = tiny.state()
+    tiny.reports("1 positive", name="delta.csv")
+    assert tiny.state() == before and tiny.issues() == []
+
+
+def test_a_b_a_is_three_deliveries(tiny: Any) -> None:
+    numbers = [tiny.cases(row).stored[0].submission for row in (ONE, "1 male 1951-01-02 sarcoma", ONE)]
+    assert numbers == [1, 2, 3] and tiny.values()["Patient"] == ["1950-01-02"]
+
+
+def merged(tiny: Any, *pairs: str, dry_run: bool = False) -> submissions.Act:
+    rows = [dict(zip(("old", "new"), pair.split(), strict=True)) for pair in pairs]
+    return submissions.merge(tiny.data, "my_nci", tiny.write("merge.csv", rows, ("old", "new")), dry_run=dry_run)
+
+
+def test_a_merge_moves_everything_to_the_new_number(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    tiny.reports("1 positive")
+    (kept,) = [row for row in tiny.cdm("SELECT person_id, year_of_birth FROM person ORDER BY 2") if row[1] == 1960]
+    preview = merged(tiny, "1 2", dry_run=True)
+    assert preview.changes.cdm["person"] == (2, 1) and preview.changes.resources["Observation", "changed"] == 1
+    merged(tiny, "1 2")
+    assert tiny.cdm("SELECT person_id, year_of_birth FROM person") == [kept]
+    patients = {r["birthDate"]: r for t in tiny.state().values() if (r := json.loads(t))["resourceType"] == "Patient"}
+    old, new = patients["1950-01-02"], patients["1960-01-01"]
+    assert old["active"] is False and old["link"][0]["type"] == "replaced-by"
+    assert new["link"] == [{"other": {"reference": f"Patient/{old['id']}"}, "type": "replaces"}]
+    subjects = {r["subject"]["reference"] for t in tiny.state().values() if "subject" in (r := json.loads(t))}
+    assert subjects == {f"Patient/{new['id']}"}
+
+
+def test_what_is_sent_under_the_old_number_goes_to_the_new_one(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    merged(tiny, "1 2")
+    before = tiny.state()
+    tiny.cases(ONE, TWO, name="again.csv")
+    assert tiny.state() == before
+    tiny.reports("1 positive")
+    assert tiny.cdm("SELECT count(*) FROM person") == [(1,)]
+    assert len({json.loads(t)["subject"]["reference"] for n, t in tiny.state().items() if n[:3] in ("Con", "Obs")}) == 1
+
+
+def test_a_snapshot_without_the_old_number_withdraws_what_it_made(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    merged(tiny, "1 2")
+    tiny.cases(TWO)
+    assert tiny.values()["Condition"] == ["glioma"] and tiny.issues() == []
+
+
+def test_undo_of_a_merge_restores_both(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    before, persons = tiny.state(), tiny.cdm("SELECT * FROM person ORDER BY person_id")
+    act = merged(tiny, "1 2")
+    tiny.reports("1 positive")
+    with pytest.raises(SubmissionError, match="after the merge"):
+        submissions.take_back(tiny.data, act.number)
+    submissions.take_back(tiny.data, 3)
+    submissions.take_back(tiny.data, act.number)
+    assert tiny.state() == before and tiny.cdm("SELECT * FROM person ORDER BY person_id") == persons
+
+
+def test_pairs_that_cannot_be_merged_are_told_by_row_without_their_numbers(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    act = merged(tiny, "1 2", "777 2", "2 1", "2 2")
+    told = {i.place.row: i.rule for i in act.issues if i.is_error}
+    assert told == {3: "etl.merge-unknown", 4: "etl.merge-circle", 5: "etl.merge-circle"}
+    assert not any("777" in str(i) for i in act.issues) and act.exit_code == 1
+    with pytest.raises(SubmissionError, match="old,new"):
+        submissions.merge(tiny.data, "my_nci", tiny.write("bad.csv", [{"a": "1"}], ("a",)))
+
+
+def test_recompute_after_a_change_of_the_map_and_back_by_its_version(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    tiny.cases(ONE)
+    before = tiny.state()
+    version = submissions.listed(tiny.data)[0]["map"]
+    path = tiny.data / "mappings" / "sites" / "my_nci" / "case.yaml"
+    path.write_text(path.read_text().replace("text: = dx", "text: = dx.upper()"))
+    assert submissions.recompute(tiny.data, dry_run=True).changes.resources == {("Condition", "changed"): 2}
+    assert tiny.state() == before
+    submissions.recompute(tiny.data)
+    assert tiny.values()["Condition"] == ["GLIOMA", "SARCOMA"] and tiny.issues() == ["etl.record-absent"]
+    submissions.recompute(tiny.data, map_version=version[:12])
+    assert tiny.state() == before
+    tiny.cases(ONE)
+    assert tiny.state() == before, "the earlier version stays chosen"
+    submissions.recompute(tiny.data, map_version="latest")
+    assert tiny.values()["Condition"] == ["GLIOMA", "SARCOMA"]
+
+
+def test_recompute_does_not_revive_what_was_deleted_or_undone(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    tiny.cases(ONE)
+    answer(tiny, "etl.record-absent", "confirmed")
+    submissions.delete_confirmed(tiny.data)
+    tiny.cases("1 male 1952-01-01 sarcoma")
+    submissions.take_back(tiny.data, 4)
+    before = tiny.state()
+    assert not submissions.recompute(tiny.data).changes.resources and tiny.state() == before
+
+
+def test_an_unknown_map_version_is_told(tiny: Any) -> None:
+    from masterkey_etl.template import MapError
+
+    tiny.cases(ONE)
+    with pytest.raises(MapError, match="abcdef"):
+        submissions.recompute(tiny.data, map_version="abcdef")
