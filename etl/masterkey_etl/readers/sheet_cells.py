@@ -36,16 +36,21 @@ class SheetCells:
 
     def __init__(self, model: SourceModel, places: Sequence[int | None], year_limit: int, epoch_1904: bool) -> None:
         self._columns = [None if p is None else model.columns[p] for p in places]
+        self._nulls = [frozenset[str]() if p is None else model.nulls[p] for p in places]
         self._met: Counter[tuple[str, int]] = Counter()
         self._dates = [
             _Dates(c, year_limit, epoch_1904) if c is not None and c.type == "date" else None for c in self._columns
         ]
 
-    def clean(self, rows: list[list[str]], kinds: Sequence[str]) -> Refused:
-        """Change the rows in place; each has one kind per place. What is refused has REFUSED as its text."""
+    def clean(self, rows: list[list[str]], kinds: Sequence[str], only: Sequence[int] | None = None) -> Refused:
+        """Change the rows in place; each has one kind per place. What is refused has REFUSED as its text.
+
+        `only`: the places that matter.
+        """
         refused: Refused = {}
         width, letters = len(self._columns), "".join(kinds)
-        for place, column in enumerate(self._columns):
+        for place in range(width) if only is None else only:
+            column = self._columns[place]
             here = letters[place::width]
             found = set(here)
             if column is None:
@@ -58,7 +63,7 @@ class SheetCells:
         return refused
 
     def tell(self, notes: Notes) -> None:
-        """What was met, once per column."""
+        """What was met, once per column; null tokens that are texts are nothing unusual."""
         for (rule, place), n in sorted(self._met.items()):
             column = self._columns[place]
             notes.tell(rule, field=column.id if column else "", count=n)
@@ -76,7 +81,7 @@ class SheetCells:
                 continue
             lower = kind.lower()
             if lower != kind:
-                self._met["etl.sheet-formula", place] += 1
+                self._met["etl.sheet-results", place] += 1
             problem = _PROBLEMS.get(lower) or self._fitted(place, column, rows[n], lower)
             if problem:
                 rows[n][place] = REFUSED
@@ -86,6 +91,8 @@ class SheetCells:
         """Make one cell fit its column; the problem when it does not."""
         if kind == "w":
             self._met["etl.sheet-blanks", place] += 1
+        if row[place] in self._nulls[place]:
+            return ""
         dates = self._dates[place]
         if dates is not None:
             return self._date(place, dates, row, kind)

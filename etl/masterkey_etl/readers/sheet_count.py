@@ -142,8 +142,12 @@ def _xml_lines(package: Any, name: str, texts: list[str]) -> Iterator[Line]:
         nonlocal row, column, type_, has_formula, taking, aloud
         tag = tag.rpartition(":")[2] if ":" in tag else tag
         if tag == "c":
-            letters = found["r"].rstrip("0123456789") if "r" in found else ""
-            column = places.setdefault(letters, _place(letters)) if letters else column + 1
+            ref = found.get("r")
+            if ref is None:
+                column += 1
+            else:
+                letters = ref.rstrip("0123456789")
+                column = places[letters] if letters in places else places.setdefault(letters, _place(letters))
             type_, has_formula = found.get("t", "n"), False
         elif tag in ("v", "t"):
             taking = not aloud

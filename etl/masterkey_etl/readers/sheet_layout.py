@@ -88,18 +88,23 @@ class Headers:
         self.depth = max((rows_of(m) for m in models), default=1)
         self._words = {w for m in models for w in _words(m)}
         self._memo: dict[str, bool] = {}
+        self._ends = {(w[0], w[-1]) for w in self._words if w}
 
     def may_begin(self, texts: Iterable[str]) -> bool:
         """Does one of these texts stand in a header?"""
         memo = self._memo
-        for text in texts:
-            if text and memo.get(text, None) is None:
-                if len(memo) > _MEMO:
-                    memo.clear()
-                memo[text] = len(text) <= _LONGEST and header_key(text) in self._words
-            if text and memo[text]:
-                return True
-        return False
+        return any(memo[text] if text in memo else self._is_word(text) for text in texts if text)
+
+    def _is_word(self, text: str) -> bool:
+        """A plain text is known by its ends in most cases."""
+        if len(text) > _LONGEST or (
+            text.isascii() and text.isalnum() and (text[0].lower(), text[-1].lower()) not in self._ends
+        ):
+            return False
+        if len(self._memo) > _MEMO:
+            self._memo.clear()
+        found = self._memo[text] = header_key(text) in self._words
+        return found
 
     def tables(self, rows: Sequence[Line], merged: Mapping[tuple[int, int], tuple[int, int]]) -> list[Table]:
         """The tables whose header begins in the first of these rows: of the first model that has one there, then of

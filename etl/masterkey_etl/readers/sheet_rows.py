@@ -128,25 +128,24 @@ class SheetRows(Iterator[Row]):
     def chunks(self) -> Iterator[Chunk | Row]:
         yield from self._chunks()
         if self._notes is not None:
-            for cells in self._cleaned:
-                cells.tell(self._notes)
+            self._cleaned.tell(self._notes)
             if self.filled:
-                self._notes.tell("etl.sheet-merged", count=self.filled)
+                self._notes.tell("etl.sheet-merged-cells", count=self.filled)
 
     def picked(self, places: Sequence[int]) -> Iterator[tuple[str, ...]]:
         """Only the cells at these places of the header, as `chunks` gives them."""
         get = getter(places)
-        for chunk in self._chunks():
+        for chunk in self._chunks(places):
             if isinstance(chunk, Row):
                 yield get(chunk.fields)
             else:
                 yield from map(get, chunk.rows)
 
-    def _chunks(self) -> Iterator[Chunk | Row]:
-        self._cleaned = [self._cells()]
+    def _chunks(self, only: Sequence[int] | None = None) -> Iterator[Chunk | Row]:
+        self._cleaned = self._cells()
         self.filled = 0
         for (laid, table), places in zip(self._tables.tables, self._tables.places, strict=True):
-            yield from self._of_table(laid, table, places, self._cleaned[0])
+            yield from self._of_table(laid, table, places, self._cleaned, only)
 
     def _cells(self) -> SheetCells:
         match = self._model.match(self._tables.names)
@@ -154,7 +153,9 @@ class SheetRows(Iterator[Row]):
         at = [of_place.get(n) for n in range(len(self._tables.names))]
         return SheetCells(self._model, at, self._year_limit, self._tables.book.epoch_1904)
 
-    def _of_table(self, laid: Laid, table: Table, places: list[int], cells: SheetCells) -> Iterator[Chunk | Row]:
+    def _of_table(
+        self, laid: Laid, table: Table, places: list[int], cells: SheetCells, only: Sequence[int] | None
+    ) -> Iterator[Chunk | Row]:
         width = len(self._tables.names)
         same = places == list(range(width))
         rows = self._rows(laid, table)
@@ -162,7 +163,7 @@ class SheetRows(Iterator[Row]):
             numbers = [laid.offset + number for number, _, _ in block]
             found = [(fields, kinds) if same else _placed(fields, kinds, places, width) for _, fields, kinds in block]
             texts = [fields for fields, _ in found]
-            refused = cells.clean(texts, [kinds for _, kinds in found])
+            refused = cells.clean(texts, [kinds for _, kinds in found], only)
             again = {laid.offset + number for number in table.repeats}
             yield from _pieces(numbers, texts, refused, again, self._tables.names)
 

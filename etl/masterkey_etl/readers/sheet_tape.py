@@ -92,7 +92,6 @@ class Sheet:
     state: str = "visible"
     rows: Tape = field(default_factory=lambda: Tape(None))
     cells: int = 0
-    formulas: int = 0
     comments: int = 0
     hidden_rows: int = 0
     hidden_columns: int = 0

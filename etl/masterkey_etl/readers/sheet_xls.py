@@ -78,7 +78,7 @@ def _named(data: bytes, stream_name: str) -> bool:
 def _sheet(book: Any, n: int, tape: Tape, formulas: set[tuple[int, int]]) -> Sheet:
     found = book.sheet_by_index(n)
     sheet = Sheet(n + 1, found.name, _STATES.get(found.visibility, "hidden"), tape)
-    sheet.comments, sheet.formulas = len(found.cell_note_map), len(formulas)
+    sheet.comments = len(found.cell_note_map)
     sheet.merges = [(a + 1, c, b, d - 1) for a, b, c, d in found.merged_cells]
     hidden = {c for c, info in found.colinfo_map.items() if info.hidden}
     seen: set[int] = set()

@@ -14,11 +14,12 @@ from operator import ge
 from pathlib import Path
 from typing import Any, BinaryIO
 from xml.parsers import expat
+from xml.sax.saxutils import unescape as _unescape
 
 from masterkey_etl.readers.rows import REFUSED
 from masterkey_etl.readers.sheet_numbers import NO_NUMBER, Cell, iso, moment, number, shows
 from masterkey_etl.readers.sheet_strings import Strings, cleaned, fed, feed, read_strings
-from masterkey_etl.readers.sheet_tape import Book, Sheet, Tape, dense
+from masterkey_etl.readers.sheet_tape import Book, Sheet, Tape, TapeRow, dense
 from masterkey_etl.readers.sheet_zip import Budget, ContainerError, open_member, open_zip
 from masterkey_fhir.issue import Place, issue
 
@@ -26,6 +27,7 @@ DAMAGED = "etl.workbook-damaged"
 _WORKBOOK = re.compile(r"(?:.*/)?workbook\.xml")
 _REF = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
 _LAST_COLUMN, _LAST_ROW = 16_384, 1_048_576
+_COUNTED = list(range(_LAST_COLUMN))
 _READ, _HEAD = 1 << 16, 1 << 20
 _ROWS, _ROWS_END, _ROW_END = b"<sheetData>", b"</sheetData>", b"</row>"
 _UTF8 = re.compile(
@@ -34,10 +36,16 @@ _UTF8 = re.compile(
 )
 _ROW = re.compile(r'\s*<row r="([0-9]{1,7})"([^<>]*)(?<!/)>')
 _CELL = re.compile(
-    r'<c r="([A-Z]{1,3}[0-9]{1,7})"(?: s="([0-9]{1,6})")?(?: t="([a-zA-Z]{1,9})")?(?:/>|>'
-    r"(<f(?: [^<>]*)?(?:/>|>[^<]*</f>))?"
-    r"(?:<v>([^<]*)</v>|<v ?/>|<is><t(?: [^<>]*)?>([^<]*)</t></is>)?</c>)"
+    r'<c r="([A-Z]{1,3})[0-9]{1,7}"((?: s="[0-9]{1,6}")?(?: t="[a-zA-Z]{1,9}")?(?:/>|>'
+    r"(?:<f(?: [^<>]*)?(?:/>|>[^<]*</f>))?"
+    r"(?:<v>[^<]*</v>|<is><t(?: [^<>]*)?>[^<]*</t></is>)?</c>))"
 )
+_REST = re.compile(
+    r'(?: s="([0-9]+)")?(?: t="([a-zA-Z]+)")?(?:/>|>(<f(?: [^<>]*)?(?:/>|>[^<]*</f>))?'
+    r"(?:<v>([^<]*)</v>|<is><t(?: [^<>]*)?>([^<]*)</t></is>)?</c>)"
+)
+_NOTHING: Cell = ("", " ")
+_STRANGE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
 _REMEMBERED = 100_000  # numbers whose text is remembered, per kind of format
 
 
@@ -211,7 +219,7 @@ class _SheetParser:
         self._columns: list[int] = []
         self._values: list[str] = []
         self._kinds: list[str] = []
-        self._seen: dict[tuple[str, str, str], Cell] = {}
+        self._seen: dict[str, Cell] = {}
 
     def parse(self, package: Package, name: str) -> None:
         with package.part(name) as stream:
@@ -275,33 +283,48 @@ class _SheetParser:
             return False
         body = piece[start.end() :]
         found = _CELL.findall(body)
-        if len(found) != body.count("<c ") or _tags(body) != body.count("<") or "&" in body:
+        if len(found) != body.count("<c ") or _tags(body) != body.count("<"):
             return False
-        if "<f" in body and any(f and not v for *_, f, v, _ in found):
+        if "&" in body and _STRANGE.search(body):
             return False
         self._start_row({"r": start[1], "hidden": "1" if 'hidden="1"' in start[2] else ""})
-        digits, seen, letters = len(start[1]), self._seen, self._letters
-        columns, values, kinds = self._columns, self._values, self._kinds
-        for ref, style, type_, formula, value, inline in found:
-            text = value or inline
-            if not text and not formula:
-                continue
-            key = (type_, style, text)
-            cell = seen.get(key) if not formula else self._result(*key, has_value=True)
-            if cell is None:
-                cell = self._remember(key)
-            if cell[1] != " ":
-                column = letters.get(ref[:-digits])
-                columns.append(self._column(ref) if column is None else column)
-                values.append(cell[0])
-                kinds.append(cell[1])
-        self._end_row()
+        seen, letters = self._seen.get, self._letters
+        cells = [seen(rest) or self._remember(rest) for _, rest in found]
+        try:
+            columns = [letters[name] for name, _ in found]
+        except KeyError:
+            columns = [self._column(name) for name, _ in found]
+        self._filled_row(columns, cells)
         return True
 
-    def _remember(self, key: tuple[str, str, str]) -> Cell:
+    def _filled_row(self, columns: list[int], cells: list[Cell]) -> None:
+        """Cells with their columns, blank ones among them, as a row."""
+        kinds = "".join([cell[1] for cell in cells])
+        if columns == _COUNTED[: len(columns)] and not kinds.endswith(" "):
+            self._check_order(columns)
+            self._put(TapeRow(self._number, [cell[0] for cell in cells], kinds), columns, len(kinds) - kinds.count(" "))
+            return
+        for column, (text, kind) in zip(columns, cells, strict=True):
+            if kind != " ":
+                self._columns.append(column)
+                self._values.append(text)
+                self._kinds.append(kind)
+        self._end_row()
+
+    def _remember(self, rest: str) -> Cell:
+        """What stands behind the reference of a cell, as text and kind."""
         if len(self._seen) > _REMEMBERED:
             self._seen.clear()
-        cell = self._seen[key] = self._plain(*key)
+        found = _REST.fullmatch(rest)
+        assert found is not None  # _CELL matched it
+        style, type_, formula, value, inline = found.groups("")
+        text = unescape(value or inline) if "&" in rest else value or inline
+        cell = _NOTHING
+        if formula:
+            cell = self._result(type_, style, text, found[4] is not None)
+        elif text:
+            cell = self._plain(type_, style, text)
+        self._seen[rest] = cell
         return cell
 
     def _handlers(self, parser: Any, prefix: str) -> None:
@@ -362,15 +385,20 @@ class _SheetParser:
     def _end_row(self) -> None:
         if not self._columns:
             return
-        columns = self._columns
-        if len(columns) > columns[-1] + 1 or any(map(ge, columns, columns[1:])):
+        self._check_order(self._columns)
+        self._put(dense(self._number, self._columns, self._values, self._kinds), self._columns, len(self._columns))
+        self._columns, self._values, self._kinds = [], [], []
+
+    def _check_order(self, columns: list[int]) -> None:
+        if columns[-1] >= _LAST_COLUMN or any(map(ge, columns, columns[1:])):
             raise damaged(self._place, f"the cells of sheet {self.sheet.number} are out of order")
-        self.sheet.rows.add(dense(self._number, columns, self._values, self._kinds))
-        self.sheet.cells += len(columns)
+
+    def _put(self, row: TapeRow, columns: list[int], cells: int) -> None:
+        self.sheet.rows.add(row)
+        self.sheet.cells += cells
         self.sheet.hidden_rows += self._row_hidden
         if self._hidden:
             self._in_hidden |= {c for c in columns if any(a <= c <= b for a, b in self._hidden)}
-        self._columns, self._values, self._kinds = [], [], []
 
     # -- cells ----------------------------------------------------------------------------------------
 
@@ -390,7 +418,6 @@ class _SheetParser:
 
     def _result(self, type_: str, style: str, text: str, has_value: bool) -> Cell:
         """The value that was kept beside a formula; u when none was (an empty text is one)."""
-        self.sheet.formulas += 1
         if not text:
             return ("", " ") if type_ == "str" and has_value else (REFUSED, "u")
         value, kind = self._plain(type_, style, text)
@@ -444,6 +471,12 @@ class _SheetParser:
             first, last = found.get("min", ""), found.get("max", "")
             if first.isdecimal() and last.isdecimal():
                 self._hidden.append((int(first) - 1, min(int(last), _LAST_COLUMN) - 1))
+
+
+def unescape(text: str) -> str:
+    """The five entities of XML, and characters by number."""
+    text = re.sub("&#(x?)([0-9A-Fa-f]+);", lambda m: chr(min(int(m[2], 16 if m[1] else 10), 0x10FFFF)), text)
+    return _unescape(text, {"&quot;": '"', "&apos;": "'"})
 
 
 def _tags(body: str) -> int:
