@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from masterkey_api.cli import inspect, issues, maps, quality, research, road, server, watching
+from masterkey_api.cli import inspect, issues, maps, quality, research, road, server, submissions, watching
 from masterkey_api.cli.shown import choose_data
 from masterkey_fhir.issue import MasterkeyError
 
@@ -64,7 +64,7 @@ def _register() -> None:
         app.command(name)(command)
     for name, group in {
         "map": maps.app,
-        "submissions": road.submissions,
+        "submissions": submissions.app,
         "issues": issues.app,
         "vocabulary": research.vocabulary,
         "sql": research.sql,

@@ -1,4 +1,4 @@
-"""Commands of the road: init, synth, load, explain, validate, submissions."""
+"""Commands of the road: init, synth, load, explain, validate."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from masterkey_api.cli.shown import as_json, data_dir, issue_lines, progress, table
+from masterkey_api.cli.shown import as_json, data_dir, issue_lines, progress
+from masterkey_api.cli.shown import waiting as _waiting
 
-submissions = typer.Typer(no_args_is_help=True, help="Deliveries and their balance.")
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
@@ -71,13 +71,6 @@ def load(
     return report.exit_code
 
 
-def _waiting(holder: str, seconds: float) -> None:
-    typer.echo(
-        f"another masterkey is writing here ({holder}); waiting, {seconds:.0f} s so far. Ctrl-C is safe.",
-        err=True,
-    )
-
-
 def _show_load(report: object) -> None:
     from masterkey_etl.loading import LoadReport
 
@@ -123,18 +116,3 @@ def validate(
     from masterkey_api.cli.judge import judge_files
 
     return judge_files(paths, json)
-
-
-@submissions.command("list")
-def submissions_list(json: AsJson = False) -> None:
-    """Every delivery with its counts. Example: `masterkey submissions list`"""
-    from masterkey_etl import assessment
-
-    rows = assessment.submissions(data_dir())
-    if json:
-        return as_json(rows)
-    table(
-        ["id", "site", "file", "received", "state", "rows", "values", "stored"],
-        [list(r.values())[:8] for r in rows],
-    )
-    return None

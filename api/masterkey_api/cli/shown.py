@@ -79,3 +79,12 @@ def issue_lines(issues: Sequence[Issue], limit: int = 20) -> None:
         print(f"  {group[0].severity:<11} {number:>6,} x {group[0]}")
     if len(ranked) > limit:
         print(f"  ... and {len(ranked) - limit} more kinds: masterkey issues list")
+
+
+def waiting(holder: str, seconds: float) -> None:
+    """Another process writes: said about once a second on stderr."""
+    print(
+        f"another masterkey is writing here ({holder}); waiting, {seconds:.0f} s so far. Ctrl-C is safe.",
+        file=sys.stderr,
+        flush=True,
+    )
