@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from masterkey_etl import pipeline
+from masterkey_etl import drift, pipeline
 from masterkey_etl.files import read_issue
 from masterkey_etl.ledger import STATUSES, balance
 from masterkey_etl.pipeline import Assessed, LoadError, Progress, Request, Stored
@@ -31,6 +31,7 @@ class LoadReport:
     assessed: Assessed | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     broken: bool = False
+    drift: list[tuple[str, tuple[drift.Difference, ...]]] = field(default_factory=list)  # site/file, what changed
 
     @property
     def issues(self) -> list[Issue]:
@@ -55,6 +56,7 @@ class LoadReport:
             "files": [_file(s) for s in self.stored],
             "cdm": dict(projection.rows) if projection else {},
             "checks": [r.as_dict() for r in self.assessed.results] if self.assessed else [],
+            "drift": [{"file": file, "changes": drift.as_dicts(found)} for file, found in self.drift],
             "issues": [{**i.as_outcome(), "count": i.count} for i in self.issues],
             "seconds": {k: round(v, 3) for k, v in self.seconds.items()},
         }
@@ -63,6 +65,8 @@ class LoadReport:
         """The summary that balances."""
         for s in self.stored:
             yield from _file_lines(s)
+        for file, found in self.drift:
+            yield from (f"{file}: changed since the earlier deliveries", *(f"  {d}" for d in drift.lines(found)))
         if self.assessed:
             yield from _cdm_lines(self.assessed)
         spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in self.seconds.items())
@@ -114,9 +118,11 @@ def load(
     site: str | None = None,
     progress: Progress | None = None,
     waiting: Waiting | None = None,
+    accept_drift: str = "",
 ) -> LoadReport:
     """Every file through the steps; then the CDM and the checks, once.
 
+    `accept_drift`: who accepts what changed since the earlier deliveries; without it such a file is refused.
     Raises MasterkeyError when the workspace can't be used; what is wrong with a file is in the report.
     """
     workspace = Workspace.open(data, create=True)
@@ -128,7 +134,7 @@ def load(
         try:
             files = list(_files(workspace, paths, site, report.refused))
             for where, path in files:
-                _one(report, Request(workspace, repository, where, path, watch, waiting, progress))
+                _one(report, Request(workspace, repository, where, path, watch, waiting, progress, accept_drift))
             if report.stored:
                 report.assessed = pipeline.assess(pipeline.project(tuple(report.stored)))
         finally:
@@ -146,10 +152,14 @@ def _one(report: LoadReport, request: Request) -> None:
     except MasterkeyError as error:
         report.broken |= isinstance(error, LoadError) or any(i.severity == "fatal" for i in error.issues)
         told = [_placed(i, request) for i in error.issues]
+        if isinstance(error, drift.DriftError):
+            report.drift.append((f"{request.site}/{request.path.name}", error.differences))
         report.refused += told
         report.stopped.setdefault(request.path, []).extend(told)
     else:
         report.stored.append(value)
+        if value.drift:
+            report.drift.append((f"{request.site}/{value.file}", value.drift))
 
 
 def _placed(i: Issue, request: Request) -> Issue:

@@ -53,17 +53,25 @@ def synth(
 def load(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders; a folder `OUT/<site>/...` tells the site.")],
     site: Annotated[str | None, typer.Option(help="Site id, `<country>_<site>`.")] = None,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Accept what changed since the earlier deliveries.")
+    ] = False,
+    by: Annotated[str, typer.Option(help="With --accept-drift: who accepts it.")] = "unnamed",
     json: AsJson = False,
 ) -> int:
     """The whole road: file to FHIR to OMOP, with an account of every value.
 
     Exit code 0: everything arrived; 1: errors stay open; 2: the balance is broken or nothing could be read.
 
+    An export that changed since the earlier deliveries is shown side by side; what would lose or change values stops
+    it, until `--accept-drift --by NAME` writes a new revision of its source model.
+
     Example: `masterkey load cohort` or `masterkey load export.csv --site jp_ncch`
     """
     from masterkey_etl import loading
 
-    report = loading.load(data_dir(), paths, site=site, progress=progress, waiting=_waiting)
+    accepted = (by.strip() or "unnamed") if accept_drift else ""
+    report = loading.load(data_dir(), paths, site=site, progress=progress, waiting=_waiting, accept_drift=accepted)
     if json:
         as_json(report.as_dict())
     else:
