@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from masterkey_api.cli import inspect, issues, maps, quality, research, road, server, submissions, watching
+from masterkey_api.cli import inspect, issues, maps, quality, research, road, server, submissions, templates, watching
 from masterkey_api.cli.shown import choose_data
 from masterkey_fhir.issue import MasterkeyError
 
@@ -69,6 +69,7 @@ def _register() -> None:
         "vocabulary": research.vocabulary,
         "sql": research.sql,
         "quality": quality.app,
+        "template": templates.app,
     }.items():
         app.add_typer(group, name=name)
 
