@@ -24,6 +24,7 @@ from masterkey_etl.source_model import SourceModel
 from masterkey_fhir.issue import Issue
 
 _CHUNK = 1 << 16
+_HEAD = 4096  # bytes that decide what a file is
 OBJECT = 32 << 20  # characters of one row; a longer one ends the reading, with an Issue
 
 
@@ -194,13 +195,29 @@ def read(
 
 
 def as_table(source: Readable) -> Readable:
-    return JsonRows(source) if is_rows(source) else source
+    head = _head(source)
+    if _answers(head):
+        from masterkey_etl.templates_out.response import ResponseTable
+
+        return ResponseTable(source)
+    return JsonRows(source) if _begins(head) else source
 
 
 def is_rows(source: Readable) -> bool:
-    """Does it begin as an array of objects?"""
+    """Does it begin as an array of objects, or as answers to the registry's Questionnaire?"""
+    head = _head(source)
+    return _begins(head) or _answers(head)
+
+
+def _head(source: Readable) -> bytes:
     with source.open() as stream:
-        return _begins(stream.read(4096))
+        return stream.read(_HEAD)
+
+
+def _answers(head: bytes) -> bool:
+    """A QuestionnaireResponse, a list or a Bundle of them: the resource's name stands near the beginning."""
+    opened = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    return opened and b'"QuestionnaireResponse"' in head[:_HEAD]
 
 
 def _begins(head: bytes) -> bool:
@@ -216,7 +233,12 @@ def count(stream: BinaryIO, model: SourceModel) -> IndependentCount:
     """For JSON rows: objects and the names they use, found by looking for braces outside of texts."""
     buffered: io.BufferedReader[Any] = io.BufferedReader(stream, _CHUNK)
     try:
-        if not _begins(buffered.peek(4096)[:4096]):
+        head = buffered.peek(_HEAD)[:_HEAD]
+        if _answers(head):
+            from masterkey_etl.templates_out.response import count as count_answers
+
+            return count_answers(buffered)
+        if not _begins(head):
             return count_delimited(buffered, model)
         return _counted(buffered)
     finally:

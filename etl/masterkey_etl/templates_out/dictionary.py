@@ -29,6 +29,15 @@ def repeating(form: Form) -> list[str]:
     return [part.name for part in form.parts if part.repeats]
 
 
+def columns_of_export(form: Form) -> list[str]:
+    """The header of this project's flat export."""
+    out = [KEY, "redcap_repeat_instrument", "redcap_repeat_instance"]
+    for part in form.parts:
+        out += [i.column for i in part.items if i.column != KEY]
+        out.append(f"{part.name}_complete")
+    return out
+
+
 def _row(form: Form, part: Part, item: Item, heading: str, language: str, minimum: bool) -> list[str]:
     choices = " | ".join(f"{c.code}, {c.label(language)}" for c in item.choices) if item.closed else ""
     hidden = minimum and item.obligation != "mandatory"
@@ -46,10 +55,10 @@ def _row(form: Form, part: Part, item: Item, heading: str, language: str, minimu
         HEADERS[9]: item.max,
         HEADERS[10]: "y" if item.column == KEY else "",
         HEADERS[11]: item.asked_when,
-        HEADERS[12]: "y" if item.obligation == "mandatory" and item.column != KEY else "",
+        HEADERS[12]: "y" if item.required and item.column != KEY else "",
         HEADERS[17]: "@HIDDEN" if hidden else "",
     }
     return list(cells.values())
 
 
-__all__ = ["as_csv", "repeating"]
+__all__ = ["as_csv", "columns_of_export", "repeating"]

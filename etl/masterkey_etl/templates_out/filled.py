@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from masterkey_etl.synth.cohort import Line, Patient
+from masterkey_etl.templates_out.dictionary import columns_of_export
 from masterkey_etl.templates_out.form import KEY, Form
 from masterkey_etl.templates_out.shipped import heading
 
@@ -139,12 +140,8 @@ def sheet_csv(form: Form, part_name: str, rows: Iterable[Mapping[str, str]], lan
 
 def redcap_csv(form: Form, rows: Rows) -> str:
     """The flat export of a REDCap project with the same facts."""
-    columns = [KEY, "redcap_repeat_instrument", "redcap_repeat_instance"]
-    for part in form.parts:
-        columns += [i.column for i in part.items if i.column != KEY]
-        columns.append(f"{part.name}_complete")
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns, restval="", lineterminator="\r\n")
+    writer = csv.DictWriter(out, columns_of_export(form), restval="", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(_flat(form, rows))
     return out.getvalue()

@@ -40,7 +40,8 @@ class Item:
     """One column. `type`: identifier, code, text, integer, quantity (in `unit`) or date.
 
     `choices`: the answers of its list; `open`: others may be typed. `topic`: the concept table of the list, if any.
-    `dated`, `about`: the column that dates the finding, the block it is about (diagnosis, specimen).
+    `obligation` is the item list's; `required`: told when it is empty (a last date alive is mandatory, but not always
+    known). `dated`, `about`: the column that dates the finding, the block it is about (diagnosis, specimen).
     """
 
     part: str
@@ -57,6 +58,7 @@ class Item:
     about: str
     asked_when: str
     obligation: Obligation
+    required: bool
     element: str
     meaning: str
     labels: Mapping[str, str]
@@ -143,11 +145,13 @@ def _item(
     for language in LANGUAGES[2:]:
         if label := texts[language].get("items", {}).get(row["item"]):
             labels[language] = label
-    obligation: Any = row["needed"] or named.get("obligation", "optional")
+    known_only = row["needed"] == "when-known"
+    obligation: Any = (not known_only and row["needed"]) or named.get("obligation", "optional")
     return Item(
         row["part"], row["column"], row["item"], row["type"], topic, choices.get(topic, ()),
         row["answers"].endswith("+"), row["unit"], row["min"], row["max"], row["dated"], row["about"],
-        row["asked_when"], obligation, named.get("fhir_element", ""), _short(named.get("meaning_en", "")), labels,
+        row["asked_when"], obligation, obligation == "mandatory" and not known_only,
+        named.get("fhir_element", ""), _short(named.get("meaning_en", "")), labels,
     )  # fmt: skip
 
 

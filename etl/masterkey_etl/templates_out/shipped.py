@@ -98,9 +98,9 @@ def _column(item: Item, part: Part) -> redcap_model.Column:
 def _rules(item: Item, part: Part) -> redcap_model.Column:
     key = item.column in part.keys
     out: redcap_model.Column = {}
-    if item.obligation == "mandatory" and not key:
+    if item.required and not key:
         out["required"] = True
-    elif not key:
+    elif not key and item.obligation != "mandatory":
         out["optional"] = True
     return out | ({"shown_when": item.asked_when} if item.asked_when else {})
 
