@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from masterkey_etl.files import replacing
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
-from masterkey_fhir.store import Repository, Submission
+from masterkey_fhir.store import Repository
 from masterkey_omop.publish import CdmStore
 
 if TYPE_CHECKING:
@@ -80,17 +80,6 @@ def quality(data: Path, *, runner: str = "sql") -> list[Result]:
     if runner not in ("sql", "gx"):
         raise AssessmentError(issue("etl.runner-unknown", runner=runner[:20]))
     return run(Workspace.open(data), runner)
-
-
-def submissions(data: Path) -> list[dict[str, Any]]:
-    """Every delivery, oldest first."""
-    with opened(data) as (_, repository):
-        return [_delivery(s) for s in repository.submissions()]
-
-
-def _delivery(s: Submission) -> dict[str, Any]:
-    shown = {"id": s.id, "site": s.site, "file": s.file, "received": s.received, "state": s.state}
-    return {**shown, "rows": s.rows, "values": s.values_read, "resources": s.resources, **s.counts}
 
 
 def issues(data: Path, *, state: str = "open", site: str | None = None) -> list[Issue]:

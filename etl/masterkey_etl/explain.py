@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from masterkey_etl import maps
+from masterkey_etl.ledger import Ledger
 from masterkey_etl.readers import read as read_whole
+from masterkey_etl.readers import read_delivery
 from masterkey_etl.readers.rows import Rows
-from masterkey_etl.receive import Delivery
+from masterkey_etl.receive import Delivery, kept_delivery
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import MasterkeyError, Place, issue
@@ -125,36 +127,62 @@ class _Explainer:
 
     def resource(self, stored: Stored) -> Told:
         told = Told(f"{stored.type}/{stored.id}", {"site": stored.site, "version": stored.version})
-        told.cdm = self.cdm_rows(stored)
+        told.cdm = [] if stored.deleted else self.cdm_rows(stored)
         source = self.repository.source(stored.site, stored.type, stored.id, stored.version)
         if source is None:
             told.facts["came"] = f"through the FHIR API, {stored.last_updated}"
             return told
-        submission = self.submission(stored.site, source.submission)
-        rows = ", ".join(map(str, source.rows))
-        told.facts |= {"file": f"{source.file}, row {rows} (delivery {source.submission})"}
-        told.facts |= {"received": submission.received, "map": f"{source.map_version[:12]}, block {source.block}"}
-        told.origins = list(self.origins(stored.site, source, submission))
+        by = self.submission(stored.site, source.submission)
+        if by.kind != "load":
+            told.facts["last changed"] = f"by {by.kind} {by.id} ({by.file}), {by.received}"
+        if stored.deleted:
+            told.facts["deleted"] = f"by {by.kind} {by.id} ({by.file}), {by.received}"
+            return told
+        self._loaded(told, stored, source)
         return told
+
+    def _loaded(self, told: Told, stored: Stored, source: Source) -> None:
+        """The delivery of a file that a version was made from: its own, or one that an act of a steward took up."""
+        source = self._of_a_load(stored, source)
+        submission = self.submission(stored.site, source.submission)
+        rows = f"row {', '.join(map(str, source.rows))}" if source.rows else "which says the same as one taken back"
+        told.facts |= {"file": f"{source.file}, {rows} (delivery {source.submission})"}
+        told.facts |= {"received": submission.received, "map": f"{source.map_version[:12]}, block {source.block}"}
+        if source.block:
+            told.origins = list(self.origins(stored.site, source, submission))
+
+    def _of_a_load(self, stored: Stored, source: Source) -> Source:
+        loads = {s.id for s in self.repository.submissions(stored.site) if s.kind == "load"}
+        if source.submission in loads:
+            return source
+        for version in range(stored.version - 1, 0, -1):
+            before = self.repository.source(stored.site, stored.type, stored.id, version)
+            if before is not None and before.submission in loads and before.rows == source.rows:
+                return before
+        return source
 
     def origins(self, site: str, source: Source, submission: Submission) -> Iterator[Origin]:
         said = maps.kept(source.map_version, self.workspace)
-        cells = self.cells(submission, said["source"], source.rows)
+        cells = self.cells(submission, self._model(said), source.rows)
         for leaf in said["blocks"][source.block]:
             yield _origin(leaf, said["headers"], cells)
 
-    def cells(self, submission: Submission, model_id: str, rows: Sequence[int]) -> dict[str, str]:
+    def _model(self, said: dict[str, Any]) -> SourceModel:
+        """The source model as that version of the map had it, whatever became of it."""
+        if "model" in said:
+            return SourceModel.model_validate_json(said["model"])
+        return SourceModel.load(said["source"], self.workspace.overlay)
+
+    def cells(self, submission: Submission, model: SourceModel, rows: Sequence[int]) -> dict[str, str]:
         """Column id -> text of the rows, on a site node; a registry does not open what it keeps.
 
         A resource of a repeated part has the rows of that part; where the rows of a resource differ, each is told.
         """
-        if self.workspace.role != "site" or not rows:
+        if self.workspace.role != "site" or not rows or not submission.sha256:
             return {}
-        model = SourceModel.load(model_id, self.workspace.overlay)
-        site, sha = submission.site, submission.sha256
-        kept = self.workspace.root / "kept" / site / f"{sha}.mk"
-        keys, scratch = self.workspace.keys(site), self.workspace.scratch
-        delivery = Delivery(site, submission.file, sha, submission.bytes, kept, True, keys, scratch)
+        delivery = kept_delivery(self.workspace, submission.site, submission.file, submission.sha256, submission.bytes)
+        if model.kind != "delimited":
+            return _of_records(delivery, model, set(rows))
         reading = read_whole(delivery, model)  # its encoding and header, wherever that stands
         with closing(Rows(delivery.open(), reading.encoding.name, model.delimiter)) as read:
             found = {r.number: r.fields for r in read if r.number in rows}
@@ -188,6 +216,18 @@ class _Explainer:
 
         path = key_file(self.workspace.root)
         return KeyMap(path if path.exists() else None)
+
+
+def _of_records(delivery: Delivery, model: SourceModel, rows: set[int]) -> dict[str, str]:
+    """Of a workbook or a tree: the values of the record as the reader has them; of a part those of the part."""
+    for record in read_delivery(delivery, model, Ledger(model, Place(delivery.site, delivery.submission_name))):
+        if not rows.isdisjoint(record.rows or (record.row,)):
+            found = {c.id: record.values[c.position] for c in model.columns}
+            for name, parts in record.groups.items():
+                mine = next((p for p in parts if not rows.isdisjoint(p.rows or (p.row,))), None)
+                found |= dict(zip(model.groups[name], mine.values if mine else (), strict=False))
+            return found
+    return {}
 
 
 def _of_rows(found: dict[int, list[str]], place: int) -> str:

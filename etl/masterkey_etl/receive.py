@@ -87,6 +87,12 @@ def receive(
     return delivery
 
 
+def kept_delivery(workspace: Workspace, site: str, name: str, sha256: str, size: int) -> Delivery:
+    """A delivery that was received before, from its kept bytes."""
+    kept = workspace.root / "kept" / site / f"{sha256}.mk"
+    return Delivery(site, name, sha256, size, kept, True, workspace.keys(site), workspace.scratch)
+
+
 def _size_watch(before: os.stat_result, place: Place, progress: Callable[[int], None] | None) -> Callable[[int], None]:
     """Progress that ends the reading of a file which grows meanwhile."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from masterkey_etl import maps, pipeline, storing
 from masterkey_etl.files import replacing
 from masterkey_etl.flow import Flow, Request
-from masterkey_etl.receive import Delivery
+from masterkey_etl.receive import kept_delivery
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template import CompiledMap
 from masterkey_etl.timing import Stopwatch
@@ -94,15 +94,7 @@ def _file(
 
 def _flow(workspace: Workspace, repository: Repository, s: Submission, choose: Choice, only: set[str] | None) -> Flow:
     request = Request(workspace, repository, s.site, Path(s.file), Stopwatch())
-    flow = Flow(request, delivery_of(workspace, s), s.id, is_first=False, remapped=s.id, only=only, names=set())
+    delivery = kept_delivery(workspace, s.site, s.file, s.sha256, s.bytes)
+    flow = Flow(request, delivery, s.id, is_first=False, remapped=s.id, only=only, names=set())
     flow.choose = choose
     return flow
-
-
-def delivery_of(workspace: Workspace, s: Submission) -> Delivery:
-    """The kept bytes of a delivery."""
-    kept = workspace.root / "kept" / s.site / f"{s.sha256}.mk"
-    return Delivery(s.site, s.file, s.sha256, s.bytes, kept, True, workspace.keys(s.site), workspace.scratch)
-
-
-__all__ = ["LATEST", "Pins", "delivery_of", "run"]
