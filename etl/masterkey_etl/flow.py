@@ -21,6 +21,7 @@ from masterkey_fhir.issue import Issue, MasterkeyError, Place
 from masterkey_fhir.store import Repository
 
 if TYPE_CHECKING:
+    from masterkey_etl.containers import Member
     from masterkey_etl.drift import Difference, Watched
     from masterkey_etl.project import ProjectionResult
     from masterkey_etl.readers import RecordReading
@@ -87,6 +88,12 @@ class Request:
     waiting: Callable[[str, float], None] | None = None
     progress: Progress | None = None
     accept_drift: str = ""  # who accepts what changed since the earlier deliveries; "": nobody does
+    member: Member | None = None  # the file of a container that is meant, instead of `path` whole
+
+    @property
+    def file(self) -> str:
+        """The name of the delivery."""
+        return self.member.name if self.member else self.path.name
 
     def shown(self, what: str) -> Callable[[int, int | None], None] | None:
         """The progress of one piece of work, from now on."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from masterkey_etl import drift, pipeline
+from masterkey_etl import containers, drift, pipeline
 from masterkey_etl.files import read_issue
 from masterkey_etl.ledger import STATUSES, balance
 from masterkey_etl.pipeline import Assessed, LoadError, Progress, Request, Stored
@@ -134,13 +134,27 @@ def load(
         try:
             files = list(_files(workspace, paths, site, report.refused))
             for where, path in files:
-                _one(report, Request(workspace, repository, where, path, watch, waiting, progress, accept_drift))
+                request = Request(
+                    workspace, repository, where, path, watch, waiting, progress, accept_drift=accept_drift
+                )
+                for one in _deliveries(report, request):
+                    _one(report, one)
             if report.stored:
                 report.assessed = pipeline.assess(pipeline.project(tuple(report.stored)))
         finally:
             repository.close()
     report.seconds = {s.__name__: watch.seconds[s.__name__] for s in pipeline.STEPS if s.__name__ in watch.seconds}
     return report
+
+
+def _deliveries(report: LoadReport, request: Request) -> Iterator[Request]:
+    """The file itself; of a container one for each member, while it is open."""
+    scratch = request.workspace.scratch
+    try:
+        for member in containers.members(request.path, request.site, scratch, report.refused.append):
+            yield replace(request, member=member)
+    except MasterkeyError as error:
+        _stop(report, request, error)
 
 
 def _one(report: LoadReport, request: Request) -> None:
@@ -150,20 +164,24 @@ def _one(report: LoadReport, request: Request) -> None:
         for step in pipeline.STEPS[:6]:
             value = step(value)
     except MasterkeyError as error:
-        report.broken |= isinstance(error, LoadError) or any(i.severity == "fatal" for i in error.issues)
-        told = [_placed(i, request) for i in error.issues]
-        if isinstance(error, drift.DriftError):
-            report.drift.append((f"{request.site}/{request.path.name}", error.differences))
-        report.refused += told
-        report.stopped.setdefault(request.path, []).extend(told)
+        _stop(report, request, error)
     else:
         report.stored.append(value)
         if value.drift:
             report.drift.append((f"{request.site}/{value.file}", value.drift))
 
 
+def _stop(report: LoadReport, request: Request, error: MasterkeyError) -> None:
+    report.broken |= isinstance(error, LoadError) or any(i.severity == "fatal" for i in error.issues)
+    told = [_placed(i, request) for i in error.issues]
+    if isinstance(error, drift.DriftError):
+        report.drift.append((f"{request.site}/{request.file}", error.differences))
+    report.refused += told
+    report.stopped.setdefault(request.path, []).extend(told)
+
+
 def _placed(i: Issue, request: Request) -> Issue:
-    return i if i.place.file else i.at(site=request.site, file=request.path.name)
+    return i if i.place.file else i.at(site=request.site, file=request.file)
 
 
 def _files(
@@ -193,6 +211,8 @@ def _at(workspace: Workspace, given: Path, site: str | None, refused: list[Issue
         if not found and told == len(refused):
             refused.append(issue("etl.path-absent", Place(file=str(given / "*"))))
         yield from found
+    elif given.exists() and (found_no_file := containers.no_file(given, Place(file=str(given)))):
+        refused.append(found_no_file)
     elif given.exists():
         yield workspace.site(site or given.resolve().parent.name).id, given
     else:
@@ -204,12 +224,12 @@ def _in_folder(workspace: Workspace, root: Path, site: str | None, refused: list
     name = root.resolve().name
     if site or name in workspace.sites:
         where = workspace.site(site or name).id
-        yield from ((where, p) for p in sorted(root.rglob("*")) if _is_data(p))
+        yield from ((where, p) for p in sorted(root.rglob("*")) if _is_data(p, refused))
         return
     inside = sorted(root.iterdir())
     for child in (c for c in inside if c.is_dir()):
         if child.name in workspace.sites:
-            yield from ((child.name, p) for p in sorted(child.rglob("*")) if _is_data(p))
+            yield from ((child.name, p) for p in sorted(child.rglob("*")) if _is_data(p, refused))
         else:
             refused.append(_unknown(workspace, child))
     if not any(c.is_dir() for c in inside) and any(_is_data(c) for c in inside):
@@ -221,5 +241,10 @@ def _unknown(workspace: Workspace, folder: Path) -> Issue:
     return issue("etl.site-unknown", Place(file=str(folder)), known=known, given=folder.resolve().name)
 
 
-def _is_data(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".")
+def _is_data(path: Path, refused: list[Issue] | None = None) -> bool:
+    if path.is_file():
+        return not path.name.startswith(".")
+    found = containers.no_file(path, Place(file=path.name)) if refused is not None and path.exists() else None
+    if refused is not None and found:
+        refused.append(found)
+    return False

@@ -46,11 +46,14 @@ Protector = Callable[[Resource], tuple[Resource | None, list[Issue]]]
 
 def receive(request: Request) -> Flow:
     """Keep the bytes, encrypted; the same bytes as the site's latest of that name are one delivery."""
-    latest = [s for s in request.repository.submissions(request.site) if s.stands and s.file == request.path.name]
+    latest = [s for s in request.repository.submissions(request.site) if s.stands and s.file == request.file]
     before = latest[-1] if latest else None
-    delivery = receiving.receive(
-        request.workspace, request.site, request.path, latest_sha256=before.sha256 if before else None
-    )
+    latest_sha = before.sha256 if before else None
+    if request.member:
+        keys = request.workspace.keys(request.site)
+        delivery = receiving.keep(request.workspace, keys, request.member.open(), request.file, latest_sha)
+    else:
+        delivery = receiving.receive(request.workspace, request.site, request.path, latest_sha256=latest_sha)
     return Flow(request, delivery, before.id if before and delivery.is_repeat else None, is_first=before is None)
 
 

@@ -114,6 +114,7 @@ _SIGNATURES = (  # of each format's own specification; (offset, bytes, what it i
     (0, b"\x28\xb5\x2f\xfd", "a zstd archive"),
     (0, b"PGDMP", "a PostgreSQL dump"),
     (0, b"BAM\1", "a BAM file"),
+    (257, b"ustar", "a tar archive"),
     (0, b"\x7fELF", "a program"),
     (0, b"MZ\x90\0", "a program"),
 )
@@ -126,10 +127,16 @@ _OFFICE = (  # in the names of a zip's first members, and the mimetype member of
 )
 
 
+def is_office(head: bytes) -> bool:
+    """A zip that is a document (ECMA-376 part 2, OpenDocument 1.2 part 3), by the name of its first member."""
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")] if head.startswith(b"PK\x03\x04") else b""
+    return name.startswith((b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"word/", b"ppt/", b"mimetype"))
+
+
 def known_form(source: Readable) -> str:
     """What a file is that no reader takes, in words, by its first bytes; "" when it is not known."""
     with source.open() as stream:
         head = stream.read(1 << 16)
-    if head.startswith(b"PK\x03\x04"):
+    if is_office(head):
         return next((what for name, what in _OFFICE if name in head), "")
     return next((what for at, mark, what in _SIGNATURES if head[at : at + len(mark)] == mark), "")
