@@ -89,7 +89,10 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a returned workbook, as texts by column; `formulas` are columns that hold no plain value."""
+    """One row of a returned workbook, as texts by column; `formulas` are columns to fill in that hold one, or an error.
+
+    A formula elsewhere is compared as it is written, like any text.
+    """
 
     number: int
     cells: Mapping[str, str]
@@ -473,7 +476,7 @@ def _rows(sheet: Worksheet, header: int, columns: Mapping[str, int]) -> Iterator
     merged = {n for area in sheet.merged_cells.ranges for n in range(area.min_row, area.max_row + 1)}
     for number, there in _by_row(sheet):
         cells = {name: there[column] for name, column in columns.items() if column in there}
-        formulas = tuple(name for name, cell in cells.items() if cell.data_type in ("f", "e"))
+        formulas = tuple(n for n in OPEN_TO_EDIT if n in cells and cells[n].data_type in ("f", "e"))
         texts = {name: _text(_said(cell.value)) for name, cell in cells.items() if name not in formulas}
         if number > header and (any(texts.values()) or formulas):
             yield Row(number, texts, formulas, number in merged)
