@@ -55,6 +55,7 @@ class _Delivery:
     withdrawal: Withdrawal | None = None  # when a delivery of this name is here already
     marked: list[int] = field(default_factory=list)  # records that the delivery says are deleted
     arrived: set[str] = field(default_factory=set)  # what others wait for, and came
+    stated: set[str] = field(default_factory=set)  # what waits, and is said anew by this delivery
     watched: set[str] = field(default_factory=set)  # names with a live Issue
     seen: set[str] = field(default_factory=set)
 
@@ -67,14 +68,19 @@ class _Delivery:
         del writer.unchanged[:]
         self.watched = writer.issue_records(flow.site, self.number, self.scope)
         known = set(writer.reader.patients(flow.site))
-        waited = {name for item in writer.deliveries.held(flow.site) for name in item.waits}
+        waiting = writer.deliveries.held(flow.site)
+        waited = {name for item in waiting for name in item.waits}
+        held = {item.name for item in waiting}
         shown = flow.request.shown(f"{flow.site}/{flow.place.file}, resources")
         for batch in flow.batches:
             for mapped in batch:
                 standing.with_known_patient(flow, mapped, known)
             waited |= {name for mapped in batch for _, waits in mapped.held for name in waits}
             self._put_batch(batch)
-            self.arrived |= {p.name for mapped in batch for p in mapped} & waited if waited else set()
+            if waited:
+                put = {p.name for mapped in batch for p in mapped}
+                self.arrived |= put & waited
+                self.stated |= put & held
             if shown:
                 shown(sum(flow.counts.values()), None)
 
@@ -135,7 +141,7 @@ class _Delivery:
             flow.issues += self.withdrawal.settle(writer)
         if self.marked:
             Withdrawal(flow, self.number).delete(writer, writer.deliveries.made_of(self.marked))
-        writer.deliveries.drop_superseded(flow.site, flow.place.file, self.number)
+        self._supersede()
         writer.deliveries.restate(self.number, writer.unchanged)
         if flow.only is not None:  # an older delivery that is mapped again in part: its ledger and Issues stay
             return self._written((), self._release())
@@ -147,6 +153,16 @@ class _Delivery:
         released = self._release()
         writer.finish_submission(self.number, **_journal_counts(flow))
         return self._written(rows, released)
+
+    def _supersede(self) -> None:
+        """What waits of an older delivery, and this one says anew, is not to come back over it."""
+        flow, writer = self.flow, self.writer
+        writer.deliveries.supersede(flow.site, flow.place.file, self.number)
+        old = [x for x in writer.deliveries.held(flow.site) if x.name in self.stated]
+        older = [x for x in old if x.source.submission < self.number]
+        for item in older:
+            writer.deliveries.mark_released(flow.site, item, self.number, None)
+        writer.close_issues(flow.site, self.number, WAITING, [x.name for x in older])
 
     @property
     def scope(self) -> str:

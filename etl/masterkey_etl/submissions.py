@@ -301,7 +301,7 @@ def _waiting_for(writer: Writer, site: str, patient: Made, number: int) -> Itera
     assert gone is not None
     for stored in list(writer.reader.resources_of(site, patient.id)):
         source = writer.reader.source(site, stored.type, stored.id, stored.version) or Source(number, "", (), "", "")
-        yield Held(stored.type, stored.id, source, stored.text, {patient.name: gone.version})
+        yield Held(stored.type, stored.id, source, stored.text, {patient.name: gone.version}, held_by=number)
 
 
 # -- recompute ------------------------------------------------------------------------------------------------

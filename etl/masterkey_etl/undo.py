@@ -45,14 +45,16 @@ class Undo:
     submissions: dict[int, Submission] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     resting: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))  # later deliveries, and why
-    freed: dict[str, Held] = field(default_factory=dict)  # what these released of others' held resources
+    waiting: list[Held] = field(default_factory=list)  # of others: what these released or superseded waits again
+    freed: dict[str, Held] = field(default_factory=dict)  # those of them that were released, by name
 
     def __post_init__(self) -> None:
         deliveries = self.writer.deliveries
         self.submissions = {s.id: s for s in self.writer.submissions_of(self.site)}
         self.gone = {s.id for s in self.submissions.values() if s.state == "undone" or s.kind == "undo"} | self.numbers
         freed = deliveries.held(self.site, released_by=self.numbers)
-        self.freed = {item.name: item for item in freed if item.source.submission not in self.numbers}
+        self.waiting = [x for x in freed if not {x.source.submission, x.held_by} & self.numbers]
+        self.freed = {x.name: x for x in self.waiting if x.released_version is not None}
         self._plan()
         self._rest()
 
@@ -144,7 +146,7 @@ class Undo:
         writer.delete_many(self.site, gone, source=Source(number, newest.file, (), "", ""))
         back = [s for s in self.steps if s.line is not None]
         writer.write(self.site, [self._draft(s) for s in back], always=True)
-        self._held(back)
+        self._held()
         writer.deliveries.unmerge(self.numbers)
         writer.deliveries.mark_undone(self.numbers, number)
         closed, again = writer.take_issues_back(self.numbers, number)
@@ -167,18 +169,15 @@ class Undo:
         block = source.block if source else ""
         return Source(later.id, later.file, (), later.map_version, block)
 
-    def _held(self, back: list[Step]) -> None:
-        """What these held is dropped; what they released waits again; what stands again waits no longer."""
+    def _held(self) -> None:
+        """What these held is dropped; what they released or superseded waits again."""
         deliveries = self.writer.deliveries
         deliveries.drop(self.site, deliveries.held(self.site, submissions=self.numbers))
-        for item in self.freed.values():
-            waiting = deliveries.mark_released(self.site, item, None, None)
-            versions = self._versions(item)
-            deliveries.hold(self.site, [replace(waiting, waits=versions)])
-            deliveries.move_cells(item.source.submission, item.cells, HELD, back=True)
-        standing = {s.made.name for s in back}
-        if standing:
-            deliveries.drop(self.site, [x for x in deliveries.held(self.site) if x.name in standing])
+        for item in self.waiting:
+            again = replace(item, waits=self._versions(item), released_by=None, released_version=None)
+            deliveries.hold(self.site, [again])
+            if item.released_version is not None:
+                deliveries.move_cells(item.source.submission, item.cells, HELD, back=True)
 
     def _versions(self, item: Held) -> dict[str, int]:
         """What it waits for, with the versions of now: it waits for a newer one."""

@@ -44,6 +44,7 @@ class Held:
     text: bytes
     waits: Mapping[str, int]
     cells: Cells = ()
+    held_by: int = 0  # 0: its own delivery
     released_by: int | None = None
     released_version: int | None = None
 
@@ -249,11 +250,10 @@ class Deliveries:
     # -- held -------------------------------------------------------------------------------------------------
 
     def hold(self, site: str, items: Iterable[Held]) -> None:
-        """Keep them; of a name and file the newest."""
+        """Keep them; of a name and delivery the newest."""
         for item in items:
             values = self._held_values(site, item)
-            same = [h.c[name] == values[name] for name in ("site", "type", "id", "file")]
-            self._db.execute(delete(h).where(*same))
+            self._db.execute(delete(h).where(*self._this(site, item)))
             self._db.execute(insert(h).values(**values))
 
     def _held_values(self, site: str, item: Held) -> dict[str, Any]:
@@ -264,6 +264,7 @@ class Deliveries:
             "id": item.id,
             "file": names.term(source.file),
             "submission": source.submission,
+            "held_by": item.held_by or source.submission,
             "record": source.record,
             "rows": ",".join(map(str, source.rows)),
             "map_version": names.term(source.map_version),
@@ -279,35 +280,33 @@ class Deliveries:
         self,
         site: str,
         *,
-        file: str | None = None,
-        records: Iterable[int] | None = None,
         released_by: Iterable[int] | None = None,
         submissions: Iterable[int] | None = None,
     ) -> list[Held]:
-        """Those that wait; or (`released_by`) those that these deliveries released; or all of `submissions`."""
+        """Those that wait, oldest first; or those that these deliveries released or superseded; or all that
+        `submissions` sent or held."""
         where: list[ColumnElement[bool]] = [s.c.name == site]
         if submissions is not None:
-            where.append(h.c.submission.in_(list(submissions)))
+            wanted = list(submissions)
+            where.append(h.c.submission.in_(wanted) | h.c.held_by.in_(wanted))
         elif released_by is None:
             where.append(h.c.released_by.is_(None))
         else:
             where.append(h.c.released_by.in_(list(released_by)))
-        if file is not None:
-            where.append(h.c.file == self._names.term(file))
-        if records is not None:
-            where.append(h.c.record.in_(list(records)))
-        return [_held(row) for row in self._db.execute(_HELD.where(*where).order_by(t.c.name, h.c.id))]
+        query = _HELD.where(*where).order_by(h.c.submission, t.c.name, h.c.id)
+        return [_held(row) for row in self._db.execute(query)]
 
     def drop(self, site: str, items: Iterable[Held]) -> None:
         """They wait no longer."""
         for item in items:
             self._db.execute(delete(h).where(*self._this(site, item)))
 
-    def drop_superseded(self, site: str, file: str, submission: int) -> None:
-        """What an earlier delivery of the file held of records that this one has: it decided anew about them."""
+    def supersede(self, site: str, file: str, submission: int) -> None:
+        """What earlier deliveries of the file hold of records that this one has: it decided anew about them."""
         mine = select(rec.c.key).where(rec.c.seen == submission)
-        here = (h.c.site == self._names.site(site), h.c.file == self._names.term(file))
-        self._db.execute(delete(h).where(*here, h.c.submission != submission, h.c.record.in_(mine)))
+        here = (h.c.site == self._names.site(site), h.c.file == self._names.term(file), h.c.released_by.is_(None))
+        gone = update(h).where(*here, h.c.submission != submission, h.c.record.in_(mine))
+        self._db.execute(gone.values(released_by=submission))
 
     def mark_released(self, site: str, item: Held, by: int | None, version: int | None) -> Held:
         """`by` None: it waits again."""
@@ -321,7 +320,7 @@ class Deliveries:
             h.c.site == names.site(site),
             h.c.type == names.type(item.type),
             h.c.id == item.id,
-            h.c.file == names.term(item.source.file),
+            h.c.submission == item.source.submission,
         ]
 
     # -- merged patients --------------------------------------------------------------------------------------
@@ -392,16 +391,17 @@ _HELD: Select[*tuple[Any, ...]] = select(
     h.c.body,
     h.c.waits,
     h.c.cells,
+    h.c.held_by,
     h.c.released_by,
     h.c.released_version,
 ).select_from(h.join(s, s.c.key == h.c.site).join(t, t.c.key == h.c.type))
 
 
 def _held(row: Row[*tuple[Any, ...]]) -> Held:
-    kind, id_, submission, file, rows, version, block, record, body, waits, cells, by, at = row
+    kind, id_, submission, file, rows, version, block, record, body, waits, cells, held_by, by, at = row
     source = Source(submission, file, tuple(int(n) for n in rows.split(",") if n), version, block, record)
     told: Cells = tuple((c, status, n) for c, status, n in json.loads(cells))
-    return Held(kind, id_, source, unpacked(body), json.loads(waits), told, by, at)
+    return Held(kind, id_, source, unpacked(body), json.loads(waits), told, held_by, by, at)
 
 
 def packed_keys(keys: Sequence[int]) -> bytes | None:

@@ -182,8 +182,9 @@ held = Table(  # valid resources that wait for another one; kept with the releas
     Column("site", Integer, primary_key=True, autoincrement=False),
     Column("type", Integer, primary_key=True, autoincrement=False),
     Column("id", ID, primary_key=True),
-    Column("file", Integer, primary_key=True, autoincrement=False),  # term
-    Column("submission", BIG, nullable=False),
+    Column("submission", BIG, primary_key=True, autoincrement=False),
+    Column("held_by", BIG, nullable=False),  # the same delivery, or the deletion that took away what it stood on
+    Column("file", Integer, nullable=False),  # term
     Column("record", BIG),
     Column("rows", Text, nullable=False),
     Column("map_version", Integer, nullable=False),  # term
@@ -191,8 +192,8 @@ held = Table(  # valid resources that wait for another one; kept with the releas
     Column("body", LargeBinary, nullable=False),
     Column("waits", Text, nullable=False),  # JSON: "Type/id" -> its version when this one was held, 0: none
     Column("cells", Text, nullable=False),  # JSON: [column, status, n] of the ledger, as they are once it is stored
-    Column("released_by", BIG),  # the delivery that brought what it waited for
-    Column("released_version", Integer),
+    Column("released_by", BIG),  # the delivery that brought what it waited for, or said anew what it says
+    Column("released_version", Integer),  # as which it was stored; none: it was superseded
     sqlite_with_rowid=False,
 )
 

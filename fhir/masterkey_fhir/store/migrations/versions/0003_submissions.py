@@ -45,8 +45,9 @@ def _held() -> None:
         sa.Column("site", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("type", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("id", ID, nullable=False),
-        sa.Column("file", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("submission", BIG, nullable=False),
+        sa.Column("submission", BIG, autoincrement=False, nullable=False),
+        sa.Column("held_by", BIG, nullable=False),
+        sa.Column("file", sa.Integer(), nullable=False),
         sa.Column("record", BIG, nullable=True),
         sa.Column("rows", sa.Text(), nullable=False),
         sa.Column("map_version", sa.Integer(), nullable=False),
@@ -56,7 +57,7 @@ def _held() -> None:
         sa.Column("cells", sa.Text(), nullable=False),
         sa.Column("released_by", BIG, nullable=True),
         sa.Column("released_version", sa.Integer(), nullable=True),
-        sa.PrimaryKeyConstraint("site", "type", "id", "file", name=op.f("pk_held")),
+        sa.PrimaryKeyConstraint("site", "type", "id", "submission", name=op.f("pk_held")),
         sqlite_with_rowid=False,
     )
 
