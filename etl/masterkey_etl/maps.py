@@ -16,7 +16,7 @@ import yaml
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.data import folder
 from masterkey_etl.files import replacing
-from masterkey_etl.source_model import SourceModel
+from masterkey_etl.source_model import SourceModel, model_file
 from masterkey_etl.template import CompiledMap, MapError, MapFile, compile_map, load_map
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import Place, issue
@@ -52,11 +52,19 @@ def candidates(site: str, overlay: Path) -> Iterator[Path]:
 
 def compiled(path: Path, overlay: Path) -> CompiledMap:
     """The map at `path`, compiled with its source model and concept tables."""
-    return _compiled(path, overlay, path.stat().st_mtime_ns)
+    return _compiled(path, overlay, path.stat().st_mtime_ns, _model_changed(load_map(path).source, overlay))
+
+
+def _model_changed(source: str, overlay: Path) -> int:
+    """When the source model was written last: an accepted revision is compiled anew."""
+    try:
+        return model_file(source, overlay).stat().st_mtime_ns
+    except KeyError:  # an unknown model is told when it is loaded
+        return 0
 
 
 @cache
-def _compiled(path: Path, overlay: Path, _changed: int) -> CompiledMap:
+def _compiled(path: Path, overlay: Path, _changed: int, _model: int) -> CompiledMap:
     found: MapFile = load_map(path)
     model = SourceModel.load(found.source, overlay)
     concepts = Concepts.load(overlay)

@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masterkey_etl.drift import baseline
 from masterkey_etl.drift.accept import accept
 from masterkey_etl.drift.compare import Difference, compare
 from masterkey_etl.drift.look import Look, look
+from masterkey_etl.files import WorkspaceError, read_issue
 from masterkey_etl.readers.delimited import Readable, Reading
 from masterkey_etl.source_model import SourceModel
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
@@ -114,6 +116,29 @@ def against(source: Readable, model: SourceModel, workspace: Workspace, site: st
     return compare(model, before, seen, _used(site, model, workspace))
 
 
+def against_file(path: Path, site: str, data: Path) -> list[Difference] | None:
+    """`against` for a file beside a workspace. Raises MasterkeyError when it can't be read or is of no known kind."""
+    from masterkey_etl.readers import LocalFile, recognise
+    from masterkey_etl.workspace import Workspace
+
+    workspace = Workspace.open(data)
+    try:
+        source = LocalFile(path)
+        model = recognise(source, workspace.overlay, Place(site, path.name))
+        return against(source, model, workspace, workspace.site(site).id)
+    except OSError as error:
+        raise WorkspaceError(read_issue(error, path, Place(file=path.name))) from None
+
+
+def told(name: str, site: str, found: Sequence[Difference] | None) -> list[str]:
+    """A comparison in lines."""
+    if found is None:
+        return [f"{name}: no delivery of {site} in this layout was accepted yet, so there is nothing to compare"]
+    if not found:
+        return [f"{name}: nothing changed since the earlier deliveries of {site}"]
+    return [f"{name}: changed since the earlier deliveries of {site}", *(f"  {line}" for line in lines(found))]
+
+
 def _used(site: str, model: SourceModel, workspace: Workspace) -> frozenset[str]:
     from masterkey_etl import maps
 
@@ -149,9 +174,11 @@ __all__ = [
     "Look",
     "Watched",
     "against",
+    "against_file",
     "as_dicts",
     "as_issue",
     "guard",
     "lines",
     "remember",
+    "told",
 ]

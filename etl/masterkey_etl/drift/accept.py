@@ -146,9 +146,7 @@ def _with_columns(text: str, edits: Mapping[str, Edit]) -> str:
     for column in reversed(columns.value):
         entries = {key.value: _plain(value) for key, value in column.value}
         if edit := edits.get(entries.get("id", "")):
-            start, end = column.start_mark.index, column.end_mark.index
-            body = text[start:end]
-            text = text[:start] + _flow({**entries, **edit}) + body[len(body.rstrip()) :] + text[end:]
+            text = text[: column.start_mark.index] + _flow({**entries, **edit}) + text[_end(column) :]
     return text
 
 
@@ -159,13 +157,16 @@ def _with_encoding(text: str, name: str) -> str:
     for key, value in node.value:
         if key.value == "encoding":
             names = [*_plain(value), name]
-            return text[: value.start_mark.index] + _flow(names) + _rest(text, value)
+            return text[: value.start_mark.index] + _flow(names) + text[_end(value) :]
     return f"encoding: [utf-8-sig, {name}]\n{text}"
 
 
-def _rest(text: str, node: Any) -> str:
-    body = text[node.start_mark.index : node.end_mark.index]
-    return body[len(body.rstrip()) :] + text[node.end_mark.index :]
+def _end(node: Any) -> int:
+    """Where a node's own text ends; a block's mark lies behind the comments that follow it."""
+    if isinstance(node, yaml.ScalarNode) or node.flow_style:
+        return int(node.end_mark.index)
+    last = node.value[-1]
+    return _end(last[1] if isinstance(last, tuple) else last)
 
 
 def _plain(node: Any) -> Any:
