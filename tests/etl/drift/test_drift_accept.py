@@ -1,0 +1,132 @@
+"""Accepted drift: a new revision in the overlay, dated, by whom; the delivery arrives with it, the old file too."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from masterkey_api import cli
+from masterkey_etl.source_model import SourceModel
+
+Rows = list[list[str]]
+HEAD = "Patient ID,性別,性別名称,Birth date,Age,Weight (kg),Stage,Remark,Ward code"
+
+
+def change(rows: Rows, column: int, to: Callable[[str, int], str], header: str = "") -> Rows:
+    head = [*rows[0][:column], header or rows[0][column], *rows[0][column + 1 :]]
+    return [head, *([*r[:column], to(r[column], i), *r[column + 1 :]] for i, r in enumerate(rows[1:]))]
+
+
+def same(text: str, _: int) -> str:
+    return text
+
+
+def model(ward: Any) -> SourceModel:
+    return SourceModel.load("ward/1", ward.data / "mappings")
+
+
+def lines(report: Any, column: str) -> dict[str, int]:
+    return {r.status: r.n for r in report.stored[0].ledger if r.column == column}
+
+
+def test_a_renamed_column_gets_an_alias_and_its_values_arrive(ward: Any, rows: Callable[..., Rows]) -> None:
+    renamed = change(rows(), 5, same, "Body weight (kg)")
+    assert ward.send(renamed).exit_code == 2
+    report = ward.send(renamed, by="Dr. A")
+    assert lines(report, "weight") == {"mapped": 40} and report.exit_code == 0
+    assert model(ward).column("weight").aliases == ("Body weight (kg)",)
+    assert [i.rule for i in report.issues if i.rule != "etl.text-masked"] == ["etl.drift-accepted"]
+    assert ward.send(renamed + rows(41)[41:]).drift == []
+    assert ward.send([*rows(), rows(42)[42]]).stored, "the old spelling is known still"
+
+
+def test_the_revision_says_when_by_whom_what_and_keeps_the_one_before(ward: Any, rows: Callable[..., Rows]) -> None:
+    place = ward.data / "mappings" / "sources" / "ward"
+    before = (place / "1.yaml").read_text(encoding="utf-8")
+    ward.send(change(rows(), 4, same, "Age (years)"), by="Dr. A\n- x: y")
+    after = (place / "1.yaml").read_text(encoding="utf-8")
+    first, second = after.splitlines()[:2]
+    assert f"Revision of {date.today().isoformat()} by Dr. A" in first and "renamed, Age -> Age (years)" in second
+    assert "# the patient" in after and "# the tumour" in after, "comments and other lines stay"
+    assert [p.read_text(encoding="utf-8") for p in (place / "history").glob("1.*.yaml")] == [before]
+    log = (ward.data / "mappings" / "CHANGES.csv").read_text(encoding="utf-8").splitlines()
+    (row,) = csv.DictReader(log)
+    assert row["by"].startswith("Dr. A") and row["from"] != row["to"] and "renamed" in row["what"]
+
+
+def test_dates_of_another_order_and_calendar_are_read_as_accepted(ward: Any, rows: Callable[..., Rows]) -> None:
+    def thai(text: str, _: int) -> str:
+        year, month, day = text.split("-")
+        return f"{day}/{month}/{int(year) + 543}"
+
+    report = ward.send(change(rows(), 3, thai), by="B")
+    born = model(ward).column("born")
+    assert (born.formats, born.calendar) == (("%d/%m/%Y", "%Y-%m-%d"), "buddhist")
+    assert lines(report, "born") == {"mapped": 40}
+    assert report.stored[0].counts["unchanged"] == 80, "the same dates as before"
+
+
+def test_an_order_that_stays_open_is_not_written(ward: Any, rows: Callable[..., Rows]) -> None:
+    report = ward.send(change(rows(), 3, lambda t, i: f"0{1 + i % 9}/0{1 + i % 7}/1950"), by="B")
+    assert model(ward).column("born").formats == ("%Y-%m-%d",)
+    assert lines(report, "born") == {"rejected": 40}
+
+
+def test_a_code_enters_the_list_and_is_unmapped(ward: Any, rows: Callable[..., Rows]) -> None:
+    table = rows()
+    for row in table[5:8]:
+        row[1:3] = ["9", "不明"]
+    report = ward.send(table, by="B")
+    assert dict(model(ward).column("sex").codes) == {"1": "男", "2": "女", "9": "不明"}
+    assert report.stored and not [i for i in report.issues if i.rule == "etl.code-undeclared"]
+
+
+def test_a_name_never_enters_a_list(ward: Any, rows: Callable[..., Rows]) -> None:
+    table = rows()
+    for row in table[5:8]:
+        row[1:3] = ["9", "Kowalski"]
+    ward.send(table, by="B")
+    kept = "".join(p.read_text(encoding="utf-8") for p in (ward.data / "mappings").rglob("*.*") if p.is_file())
+    kept += "".join(p.read_text(encoding="utf-8") for p in (ward.data / "baselines").rglob("*.json"))
+    assert "Kowalski" not in kept and "9" not in model(ward).column("sex").codes
+
+
+def test_words_for_nothing_types_and_missing_columns(ward: Any, rows: Callable[..., Rows]) -> None:
+    tokens = change(rows(), 4, lambda t, i: "n/a" if i % 9 == 0 else t)
+    assert lines(ward.send(tokens, by="B"), "age") == {"mapped": 35, "absent": 5}
+    assert set(model(ward).nulls[model(ward).index["age"]]) == {"", "NA", "n/a"}
+    missing = [[*r[:6], *r[7:]] for r in rows()]
+    assert ward.send(missing).exit_code == 2
+    assert ward.send(missing, by="B").stored
+    assert model(ward).column("stage").optional
+
+
+def test_several_changes_at_once_and_nothing_without_acceptance(ward: Any, rows: Callable[..., Rows]) -> None:
+    table = change(change(rows(), 5, same, "Body weight (kg)"), 4, same, "Age in years")
+    before = (ward.data / "mappings/sources/ward/1.yaml").read_bytes()
+    refused = ward.send(table)
+    assert len(refused.drift[0][1]) == 2 and (ward.data / "mappings/sources/ward/1.yaml").read_bytes() == before
+    assert not (ward.data / "mappings" / "CHANGES.csv").exists()
+    report = ward.send(table, by="B")
+    assert lines(report, "age") == lines(report, "weight") == {"mapped": 40}
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_the_command_line_shows_both_sides_and_accepts(
+    ward: Any, rows: Callable[..., Rows], encoded: Any, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    path = ward.folder / "ward.csv"
+    path.write_bytes(encoded(change(rows(), 5, same, "Body weight (kg)")))
+    call = ["load", str(path), "--site", "my_nci", "--data", str(ward.data), *words]
+    assert cli.main(call) == 2
+    told = capsys.readouterr().out
+    assert "Weight (kg)" in told and "Body weight (kg)" in told and "renamed" in told
+    inspected = ["inspect", str(path), "--against", "my_nci", "--data", str(ward.data), *words]
+    assert cli.main(inspected) == 2
+    assert "renamed" in capsys.readouterr().out
+    assert cli.main([*call, "--accept-drift", "--by", "Dr. A"]) == 0
+    assert cli.main(inspected) == 0
