@@ -66,6 +66,7 @@ class Rows:
     unknown: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)  # (rule, path) -> n, first row
     _pending: list[_Stray] = field(default_factory=list)
     _unfit: list[tuple[int, str, int]] = field(default_factory=list)
+    _aliases: list[tuple[int, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.fresh()
@@ -98,7 +99,25 @@ class Rows:
         """Drop the rows of a record that turned out to be broken."""
         for part, n in zip(self.parts, mark, strict=True):
             del part.rows[n:], part.owners[n:], part.numbers[n:]
-        self._pending, self._unfit = [], []
+        self._pending, self._unfit, self._aliases = [], [], []
+
+    def hold(self, mark: tuple[int, ...]) -> list[Part]:
+        """Take out the rows of a record that is still open; their owners count from the mark."""
+        held = []
+        for scope, part, n in zip(self.plan.scopes, self.parts, mark, strict=True):
+            owners = [owner - mark[scope.parent] for owner in part.owners[n:]]
+            held.append(Part(part.rows[n:], owners, part.numbers[n:]))
+            del part.rows[n:], part.owners[n:], part.numbers[n:]
+        return held
+
+    def go_on(self, held: list[Part]) -> tuple[int, ...]:
+        """Put held rows behind what is there; the new mark of their record."""
+        mark = self.mark()
+        for scope, part, more in zip(self.plan.scopes, self.parts, held, strict=True):
+            part.rows += more.rows
+            part.owners += [owner + mark[scope.parent] for owner in more.owners]
+            part.numbers += more.numbers
+        return mark
 
     def put(self, row: Row, node: Node, scope: int, text: str) -> None:
         """A leaf with a place of its own; the second at one place makes it several."""
@@ -110,7 +129,7 @@ class Rows:
         else:
             row[node.slot] = Several((there, text))
         if node.alias:
-            self.aliases[self.plan.scopes[scope].positions[node.slot], node.path] += 1
+            self._aliases.append((self.plan.scopes[scope].positions[node.slot], node.path))
 
     def fit(self, node: Node, scope: int, text: str) -> str:
         """The text, or REFUSED when it can't be carried on: told, and entered at once."""
@@ -118,7 +137,6 @@ class Rows:
         if not problem:
             return text
         position = self.plan.scopes[scope].positions[node.slot]
-        self.dirty = True
         self._unfit.append((position, problem, len(text)))
         return REFUSED
 
@@ -164,6 +182,9 @@ class Rows:
             if found.rule:
                 self._note(found)
         self._pending = []
+        self.aliases.update(self._aliases)
+        self._aliases = []
+        self.dirty = self.dirty or bool(self._unfit)
         for position, problem, length in self._unfit:
             self.unfit.append((position, problem, self.number))
             facts: dict[str, str | int] = {"length": length} if problem == "long" else {}

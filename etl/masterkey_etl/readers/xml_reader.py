@@ -79,7 +79,9 @@ class XmlReading(TreeReading):
                     break
                 if self._whole:
                     self._whole = 0
+                    held = self.rows.hold(self._mark) if self._mark is not None else None
                     yield
+                    self._mark = self.rows.go_on(held) if held is not None else None
 
     def _fed(self, parser: Any, data: bytes) -> bool:
         """Parse on; False where the text is no XML any more: told, and an open record is refused."""
