@@ -65,6 +65,7 @@ class Column(_Strict):
     form: str = ""  # of a data entry program: the form the field stands on
     required: bool = False  # told when empty in a row that fills its part and shows it
     shown_when: str = ""  # branching logic of a data entry form; a value it hides is told
+    not_after: tuple[Identifier, ...] = ()  # dates of the same row that this one may not lie after; told, kept
     copy_of: Identifier | None = None  # not in the file: each item of its group takes it from that column of its row
     path: str | None = None  # of a tree's leaf, from its record or its group's element (tree_model.py)
     join: str | None = None  # several leaves at the path of one part are one value, joined by this text
@@ -366,6 +367,9 @@ def _unknown_columns(model: SourceModel) -> Iterator[_Finding]:
     named += [(("groups", g, i), c) for g, ids in model.groups.items() for i, c in enumerate(ids)]
     named += [(("columns", i, "label"), c.label) for i, c in enumerate(model.columns) if c.label is not None]
     named += [(("columns", i, "copy_of"), c.copy_of) for i, c in enumerate(model.columns) if c.copy_of is not None]
+    named += [
+        (("columns", i, "not_after", j), d) for i, c in enumerate(model.columns) for j, d in enumerate(c.not_after)
+    ]
     named += [(("repeat_by",), model.repeat_by)] if model.repeat_by is not None else []
     for loc, name in named:
         if name not in model.index:
@@ -417,6 +421,9 @@ def _bad_columns(model: SourceModel) -> Iterator[_Finding]:
             unknown = set(_DIRECTIVES.findall(text)) - set("YmdHMS")
             if unknown or "%Y" not in text:
                 yield ("columns", i, "formats", j), f"{text} can't be read", "%Y %m %d %H %M %S and text"
+        dates = {c.id, *c.not_after} - {d.id for d in model.columns if d.type == "date"} if c.not_after else ()
+        if dates:
+            yield ("columns", i, "not_after"), f"{', '.join(sorted(dates))} is no date", "columns of type: date"
         if (c.min is not None or c.max is not None) and c.type not in ("integer", "decimal"):
             yield ("columns", i), f"only a number has a range, {c.id} is {c.type}", "type: integer or decimal"
 

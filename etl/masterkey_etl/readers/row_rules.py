@@ -2,6 +2,7 @@
 
     codes         a code that is not in its list (where no label column decides)
     required      empty in a row that fills its part of the form
+    not_after     a date that lies after another one of its row
     shown_when    a value in a field that the form's branching logic hides
     repeat_by     which group a row is an item of: unknown group, value outside of it, one item given twice
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from masterkey_etl import values as values_of
 from masterkey_etl.readers.collapse import CleanRow
 from masterkey_etl.readers.notes import Notes
 from masterkey_etl.readers.pairs import code_for_message
@@ -23,6 +25,7 @@ from masterkey_fhir.issue import issue
 
 Values = tuple[str, ...]
 Pseudonym = Callable[..., str]
+_MEMO = 100_000
 RECORD = ""  # the part of a row that belongs to no group
 
 
@@ -55,6 +58,8 @@ class RowRules:
     _tallies: dict[tuple[str, int, str], _Tally] = field(default_factory=dict)
     _seen: set[Values] = field(default_factory=set)
     _last: Values = ()
+    _days: dict[tuple[int, str], str] = field(default_factory=dict)
+    _out_of_order: dict[int, Values] = field(default_factory=dict)  # column -> the last record told of it
 
     def rows(self, rows: Iterator[CleanRow]) -> Iterator[CleanRow]:
         """The same rows with copies filled in; Issues are told on the way, counted ones at the end."""
@@ -63,9 +68,10 @@ class RowRules:
             return
         parts, coded, needed = _parts(self.model), _coded(self.model), _needed(self.model)
         hidden = self._branching()
-        copies = any(p.copies for p in parts.values())
+        copies, ordered = any(p.copies for p in parts.values()), _ordered(self.model)
         for number, values, filled in rows:
             self._codes(number, values, coded)
+            self._order(number, values, ordered)
             self._branches(number, values, hidden)
             self._required(number, values, needed, hidden, parts)
             if self.model.repeat_by is not None:
@@ -79,6 +85,31 @@ class RowRules:
         for i, known in coded:
             if values[i] and values[i] not in known:
                 self._tally("etl.code-undeclared", i, code_for_message(values[i]), row)
+
+    # -- order of dates -------------------------------------------------------------------------------
+
+    def _order(self, row: int, values: Values, ordered: list[tuple[int, int]]) -> None:
+        """Dates compare as far as both are known; a record is told once per column, not once per row."""
+        for earlier, later in ordered:
+            if not (values[earlier] and values[later]):
+                continue
+            a, b = self._day(earlier, values[earlier]), self._day(later, values[later])
+            if a[: len(b)] > b[: len(a)]:
+                key = tuple(values[k] for k in self.model.key_positions)
+                if self._out_of_order.get(earlier) != key or not key:
+                    self._out_of_order[earlier] = key
+                    place, named = self.notes.at(row, self.model.columns[earlier].id), self.model.columns[later].id
+                    found = issue("etl.dates-disordered", place, record=self.pseudonym(*key), later=named)
+                    self.notes.add_about(found, a, b)
+
+    def _day(self, position: int, text: str) -> str:
+        found = self._days.get((position, text))
+        if found is None:
+            if len(self._days) > _MEMO:
+                self._days.clear()
+            column = self.model.columns[position]
+            found = self._days[position, text] = values_of.date(text, column.formats, column.calendar)[0] or ""
+        return found
 
     # -- branching logic ------------------------------------------------------------------------------
 
@@ -176,7 +207,7 @@ class RowRules:
 def _has_rules(model: SourceModel) -> bool:
     columns = model.columns
     return model.repeat_by is not None or any(
-        c.required or c.shown_when or c.copy_of or (c.codes and c.label is None) for c in columns
+        c.required or c.shown_when or c.copy_of or c.not_after or (c.codes and c.label is None) for c in columns
     )
 
 
@@ -202,6 +233,10 @@ def _places(model: SourceModel) -> list[int]:
 
 def _coded(model: SourceModel) -> list[tuple[int, frozenset[str]]]:
     return [(c.position, frozenset(c.codes)) for c in model.columns if c.codes and c.label is None]
+
+
+def _ordered(model: SourceModel) -> list[tuple[int, int]]:
+    return [(c.position, model.index[other]) for c in model.columns for other in c.not_after]
 
 
 def _needed(model: SourceModel) -> list[int]:
