@@ -14,7 +14,7 @@ from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template.analysis import Analysis, Group, analyse, groups, leaves
 from masterkey_etl.template.draft import GAP
-from masterkey_etl.template.nodes import Node, lookups, uses
+from masterkey_etl.template.nodes import lookups, origins
 from masterkey_etl.template.settle import Account, Settler
 from masterkey_etl.template.tree import Expression, MapError, MapFile
 from masterkey_etl.template.writer import Written, write
@@ -154,7 +154,7 @@ class CompiledMap:
         return [self._info(f"{group.path}.$when", group.when_text, (group.when,))]
 
     def _info(self, path: str, expression: Expression, nodes: Iterable[Any]) -> LeafInfo:
-        positions = dict.fromkeys(p for n in nodes for p in _origins(n, self._analysis.labels))
+        positions = dict.fromkeys(u.position for n in nodes for u in origins(n, self._analysis.labels))
         columns = tuple(self.model.columns[p].id for p in positions)
         where = expression.where
         return LeafInfo(path, where.file, where.line, expression.text, columns)
@@ -171,18 +171,10 @@ def compile_map(map_: MapFile, model: SourceModel, concepts: Concepts) -> Compil
     return CompiledMap(map_, analysis)
 
 
-def _origins(node: Node, labels: dict[int, int]) -> Iterator[int]:
-    """Columns a value comes from, through the `$each` that gave it too."""
-    yield from (u.position for u in uses(node, labels))
-    for part in node.walk():
-        if part.op == "item" and part.scope.source is not None:
-            yield from _origins(part.scope.source, labels)
-
-
 def _translated(a: Analysis) -> frozenset[int]:
     nodes = [leaf.node for r in a.resources for leaf in leaves(r.body)]
     nodes += [g.when for r in a.resources for g in groups(r.body) if g.when is not None]
-    return frozenset(u.position for n in nodes for found, _ in lookups(n) for u in uses(found, {}))
+    return frozenset(u.position for n in nodes for found, _ in lookups(n) for u in origins(found, {}))
 
 
 def _silent(map_: MapFile, a: Analysis) -> tuple[Issue, ...]:

@@ -104,6 +104,14 @@ def uses(node: Node, labels: dict[int, int]) -> Iterator[Use]:
             yield from uses(a, labels)
 
 
+def origins(node: Node, labels: dict[int, int]) -> Iterator[Use]:
+    """The same, through the `$each` that gave an item too."""
+    yield from uses(node, labels)
+    for part in node.walk():
+        if part.op == "item" and part.scope.source is not None:
+            yield from origins(part.scope.source, labels)
+
+
 def _chosen(node: Node, labels: dict[int, int]) -> Iterator[Use]:
     condition, *branches = node.args
     yield from uses(condition, labels)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from masterkey_etl.template.analysis import Analysis, Group, Leaf, Resource, groups, leaves, links
-from masterkey_etl.template.nodes import Node, Scope, Use, filled, lookups, true_with, uses
+from masterkey_etl.template.nodes import Node, Scope, Use, filled, lookups, origins, true_with, uses
 
 
 @dataclass(slots=True)
@@ -35,6 +35,7 @@ class Planned:
         self.constants: dict[str, Any] = {}
         self.subtrees: dict[str, str] = {}  # display of literals -> its name
         self.prefixes: dict[str, str] = {}  # of pseudonyms: name -> code, made once per site
+        self.tables: dict[tuple[Any, ...], str] = {}  # topic -> name of the set of what has a concept
         self.memos: dict[tuple[Any, ...], str] = {}  # kind of column -> name of its converter's memory
         self.known: frozenset[str] = frozenset()  # tests that hold where the next line stands
         self.reasons: list[str] = []
@@ -93,7 +94,7 @@ class Planned:
                 plan.excused |= {u.position for u in self.group_uses(group)}
 
     def plan_node(self, node: Node, plan: Plan) -> None:
-        plan.needed |= set(node.walk())
+        plan.needed |= set(_computed(node))
         for use in uses(node, self.labels):
             plan.flagged.add(use.position)
             plan.columns.setdefault(use.scope, set()).add(use.position)
@@ -102,7 +103,7 @@ class Planned:
             if n.op == "column" and isinstance(n.fact, int):
                 plan.read.setdefault(n.scope, set()).add(n.fact)
         for found, _ in lookups(node):
-            plan.looked_up |= {u.position for u in uses(found, {})}
+            plan.looked_up |= {u.position for u in origins(found, {})}
 
     def always_used(self, leaf: Leaf, r: Resource) -> Iterator[int]:
         """Columns this leaf uses whenever they have a value, whatever else the record holds."""
@@ -130,6 +131,18 @@ class Planned:
                     yield from uses(scope.source, self.labels)
         for leaf in leaves(group):
             yield from uses(leaf.node, self.labels)
+
+
+def _computed(node: Node) -> Iterator[Node]:
+    """A node and its parts, less the look-up of a CodeableConcept that its text alone decides."""
+    for part in node.args[1:] if is_of_text(node) else node.args:
+        yield from _computed(part)
+    yield node
+
+
+def is_of_text(node: Node) -> bool:
+    """Is this a CodeableConcept whose text is what was looked up, without a version?"""
+    return node.op == "codeable" and len(node.args) == 2 and node.args[1] is node.args[0].args[0]
 
 
 def _constant_blocks(resources: list[Resource], constant: Scope) -> list[str]:

@@ -19,24 +19,30 @@ Rows = tuple[Mapping[str, Any], ...]  # of a concept table
 UCUM = "http://unitsofmeasure.org"  # http://hl7.org/fhir/R4/datatypes.html#Quantity
 
 
-_NOTHING: dict[Any, None] = {"": None, None: None}
-
-
-class Memo(dict[Any, Any]):
-    """Text of a cell -> value, remembered; nothing gives nothing. Bounded: emptied when full."""
+class Remembered(dict[Any, Any]):
+    """What a function gave for each argument. Bounded: emptied when full."""
 
     LIMIT = 100_000
 
-    def __init__(self, convert: Callable[[str], Any]) -> None:
-        super().__init__(_NOTHING)
-        self.convert = convert
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function = function
 
-    def __missing__(self, text: str) -> Any:
+    def __missing__(self, argument: Any) -> Any:
         if len(self) > self.LIMIT:
             self.clear()
-            self.update(_NOTHING)
-        found = self[text] = self.convert(text)
+        found = self[argument] = self.function(argument)
         return found
+
+
+class Memo(Remembered):
+    """Text of a cell -> value; nothing gives nothing."""
+
+    def __missing__(self, text: str | None) -> Any:
+        if not text:
+            self[text] = None
+            return None
+        return super().__missing__(text)
 
 
 def also_from(
@@ -261,7 +267,9 @@ def one_coding(rows: Rows, version: str | None = None) -> Mapping[str, Any]:
 
 
 def _with_version(row: Mapping[str, Any], version: str) -> Json:
-    return {"system": row["system"], "version": version, **{k: v for k, v in row.items() if k != "system"}}
+    if "system" not in row:
+        return {"version": version, **row}
+    return {"system": row["system"], "version": version, **row}  # FHIR's order
 
 
 def codeable(rows: Rows | None, text: str | None, version: str | None = None) -> Json | None:

@@ -7,7 +7,6 @@ value nobody used. Columns below 0 are findings about conditions and ids. Only e
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +17,7 @@ from masterkey_etl.record import Record
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template.analysis import Resource, leaves
 from masterkey_etl.template.nodes import uses
+from masterkey_etl.template.runtime import Remembered
 from masterkey_etl.template.shared_values import UNREADABLE
 from masterkey_etl.template.writer import CONDITION, NO_ID, SAME_ID, Written
 from masterkey_fhir.issue import Issue, Place, issue
@@ -39,16 +39,31 @@ class Account(Protocol):
     ) -> None: ...
 
 
-@dataclass(slots=True)
-class _Finding:
-    """An Issue in the making: one per rule, place and record."""
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What all notes of one sort have in common: a ledger line, an Issue (`rule` empty: none), or both."""
 
     rule: str
-    row: int
     where: str  # column, block or path
-    facts: dict[str, Any]
+    facts: dict[str, str | int]
+    status: str = ""
+    reason: str = ""
+    visible: bool = False  # may the Issue show the value?
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """One Issue per rule, place and record."""
+        return self.rule, self.where
+
+
+@dataclass(slots=True)
+class _Finding:
+    """An Issue in the making."""
+
+    kind: _Kind
+    row: int
     count: int = 0
-    shown: set[str] = field(default_factory=set)
+    shown: list[str] = field(default_factory=list)
 
 
 class Settler:
@@ -68,66 +83,85 @@ class Settler:
         self.pseudonym, self.issues, self.ledger = pseudonym, issues, ledger
         self.width = len(model.columns)
         self.keys = model.key_positions
-        self.names = [c.id for c in model.columns]
         # May a value be shown? Codes and labels may, what can hold personal data never.
-        self.open = [c.personal == "none" for c in model.columns]
         self.coded = [c.type in ("code", "label", "flag") and c.personal == "none" for c in model.columns]
         self.inside = [_place_in_group(model, c.position) for c in model.columns]
-        self.no_concept = [f"no concept in concepts/{t}.csv" for t in written.topics]
+        self.kinds: dict[tuple[int, int, int], _Kind] = Remembered(self.kind)
+        self.cleaned: dict[str, str] = Remembered(_cleaned)
         self.found: dict[tuple[str, str], _Finding] = {}
-        self.told: Counter[tuple[int, int]] = Counter()  # (column, part) of this record: cells entered here
+        self.told: dict[tuple[int, int], int] = {}  # (column, part) of this record: cells entered here
 
     def __call__(self, record: Record, notes: list[Note]) -> None:
-        self.found, self.told = {}, Counter()
-        others = [note for note in notes if note[0] < 0]
+        """The cells first: what a block lost with its id is what they leave over."""
+        self.found, self.told = {}, {}
         for column, part, topic, reason in notes:
             if column >= 0:
-                self.value(column, part, topic, reason)
-        for column, part, topic, _ in others:
-            if column == CONDITION:
-                self.condition(part, topic)
-            else:
-                self.block(part, column, self.written.resources[topic])
+                self.cell(part, column, topic, self.kinds[column, topic, reason])
+        for column, part, number, _ in notes:
+            if column < 0:
+                self.report(self.kinds[column, number, 0], part)
+            if column == SAME_ID:
+                self.refuse(part, self.written.resources[number])
         if self.found:
             self.tell(self.pseudonym(*[record.values[i] for i in self.keys]))
 
-    def tell(self, name: str) -> None:
-        site, file = self.place.site, self.place.file
-        for f in self.found.values():
-            if f.shown:
-                f.facts["value"] = ", ".join(sorted(f.shown)[:3])
-            place = Place(site, file, f.row, f.where)
-            self.issues.append(issue(f.rule, place, record=name, count=f.count, **f.facts))
-
-    def value(self, column: int, part: Record, topic: int, reason: int) -> None:
+    def cell(self, part: Record, column: int, topic: int, kind: _Kind) -> None:
         """One cell (or the equal cells of a collapsed record) that is neither mapped nor translated."""
+        self.enter(part, column, kind.status, kind.reason)
+        if topic > 0 and (n := part.filled.get(column, 0)):
+            # where the code was null or refused, the value that found no concept is the label's
+            self.enter(part, self.labels[column], kind.status, kind.reason, n)
+        if kind.rule:
+            shown = f"'{self.show(part, column)}'" if kind.visible else "a text"
+            self.report(kind, part).shown.append(shown)
+
+    # -- what notes say
+
+    def kind(self, note: tuple[int, int, int]) -> _Kind:
+        """Of (column, topic, reason), or of (condition or id, number, 0)."""
+        column, number, reason = note
+        if column >= 0:
+            return self.kind_of_cell(column, number, reason)
+        if column == CONDITION:
+            group = self.written.conditions[number]
+            return _Kind("etl.condition-empty", group.path, {"file": group.where.file, "line": group.where.line})
+        r = self.written.resources[number]
+        rule = {NO_ID: "etl.no-id", SAME_ID: "etl.same-id"}[column]
+        return _Kind(rule, r.name, {"block": r.name, "file": r.where.file, "line": r.where.line})
+
+    def kind_of_cell(self, column: int, topic: int, reason: int) -> _Kind:
+        c, coded = self.model.columns[column], self.coded[column]
         if topic > 0:
-            self.enter(part, column, "unmapped", self.no_concept[topic - 1])
-            self.enter_label(part, column, "unmapped", self.no_concept[topic - 1])
-            self.report("etl.no-concept", part, column, "topic", self.written.topics[topic - 1])
-        elif topic == UNREADABLE:
-            self.enter(part, column, "rejected", NOT_READABLE)
-            self.report("etl.not-readable", part, column, "type", self.model.columns[column].type)
-        elif reason > 0:
-            self.enter(part, column, "set_aside", self.written.reasons[reason - 1])
-        else:
-            self.enter(part, column, "unmapped", UNUSED)
-            self.report("etl.value-unused", part, column)
+            name = self.written.topics[topic - 1]
+            facts: dict[str, str | int] = {"column": c.id, "topic": name}
+            said, visible = f"no concept in concepts/{name}.csv", c.personal == "none"
+            return _Kind("etl.no-concept", c.id, facts, "unmapped", said, visible)
+        if topic == UNREADABLE:
+            return _Kind("etl.not-readable", c.id, {"column": c.id, "type": c.type}, "rejected", NOT_READABLE, coded)
+        if reason > 0:
+            return _Kind("", c.id, {}, "set_aside", self.written.reasons[reason - 1])
+        return _Kind("etl.value-unused", c.id, {"column": c.id}, "unmapped", UNUSED, coded)
 
-    def condition(self, part: Record, number: int) -> None:
-        group = self.written.conditions[number]
-        facts = {"file": group.where.file, "line": group.where.line}
-        self.finding("etl.condition-empty", part, group.path, facts).count += 1
+    # -- the ledger
 
-    def block(self, part: Record, kind: int, r: Resource) -> None:
-        """A block without an id, or with the id of another: its values of this part are rejected."""
-        rule = {NO_ID: "etl.no-id", SAME_ID: "etl.same-id"}[kind]
-        facts = {"block": r.name, "file": r.where.file, "line": r.where.line}
-        self.finding(rule, part, r.name, facts).count += 1
-        if kind == SAME_ID:
-            for column in sorted({u.position for leaf in leaves(r.body) for u in uses(leaf.node, self.labels)}):
-                if self.holds(part, column):
-                    self.enter(part, column, "rejected", SAME)
+    def enter(self, part: Record, column: int, status: str, reason: str, most: int | None = None) -> None:
+        """The part's cells (at most so many), less those the reader or this record has entered."""
+        if self.ledger is None:
+            return
+        cell = (column, id(part))
+        told = self.told.get(cell, 0)
+        n = (len(part.rows) or 1) - part.accounted.get(column, 0) - told
+        n = n if most is None else min(n, most)
+        if n > 0:
+            self.told[cell] = told + n
+            shown = self.show(part, column) if self.coded[column] and status != "set_aside" else None
+            self.ledger.exceptions(column, status, reason, n, row=part.row, value=shown)
+
+    def refuse(self, part: Record, r: Resource) -> None:
+        """A block with the id of another: its values of this part are rejected."""
+        for column in sorted({u.position for leaf in leaves(r.body) for u in uses(leaf.node, self.labels)}):
+            if self.holds(part, column):
+                self.enter(part, column, "rejected", SAME)
 
     def holds(self, part: Record, column: int) -> bool:
         """Is this a column of the part itself (not of the record around it), with a value?"""
@@ -136,42 +170,29 @@ class Settler:
             return False
         return bool(part.values[self.inside[column]])
 
-    def enter(self, part: Record, column: int, status: str, reason: str, most: int | None = None) -> None:
-        """In the ledger: the part's cells (at most so many), less those the reader or this record has entered."""
-        if self.ledger is None:
-            return
-        cell = (column, id(part))
-        n = (len(part.rows) or 1) - part.accounted.get(column, 0) - self.told[cell]
-        n = n if most is None else min(n, most)
-        if n > 0:
-            self.told[cell] += n
-            shown = self.show(part, column) if self.coded[column] and status != "set_aside" else None
-            self.ledger.exceptions(column, status, reason, n, row=part.row, value=shown)
+    # -- Issues
 
-    def enter_label(self, part: Record, column: int, status: str, reason: str) -> None:
-        """Where the code was null or refused, the value that found no concept is the label's."""
-        if n := part.filled.get(column, 0):
-            self.enter(part, self.labels[column], status, reason, n)
-
-    def report(self, rule: str, part: Record, column: int, fact: str = "", said: str = "") -> None:
-        """A value of a column: what may be shown of it is."""
-        name = self.names[column]
-        found = self.finding(rule, part, name, {"column": name, fact: said} if fact else {"column": name})
+    def report(self, kind: _Kind, part: Record) -> _Finding:
+        found = self.found.get(kind.key)
+        if found is None:
+            found = self.found[kind.key] = _Finding(kind, part.row)
         found.count += 1
-        visible = self.coded[column] or (rule == "etl.no-concept" and self.open[column])
-        found.shown.add(f"'{self.show(part, column)}'" if visible else "a text")
+        return found
 
-    def finding(self, rule: str, part: Record, where: str, facts: dict[str, Any]) -> _Finding:
-        """One Issue per rule, column (or block) and record: its count grows."""
-        key = (rule, where)
-        if key not in self.found:
-            self.found[key] = _Finding(rule, part.row, where, facts)
-        return self.found[key]
+    def tell(self, name: str) -> None:
+        site, file = self.place.site, self.place.file
+        for f in self.found.values():
+            facts = {**f.kind.facts, "value": ", ".join(sorted(set(f.shown))[:3])} if f.shown else f.kind.facts
+            place = Place(site, file, f.row, f.kind.where)
+            self.issues.append(issue(f.kind.rule, place, record=name, count=f.count, **facts))
 
     def show(self, part: Record, column: int) -> str:
         """A value for a message: codes as they are, of other texts the known words (a name may stand anywhere)."""
-        text = part.values[column if len(part.values) == self.width else self.inside[column]]
-        return text if _CODE.fullmatch(text) else _words().cleaned(text)[0]
+        return self.cleaned[part.values[column if len(part.values) == self.width else self.inside[column]]]
+
+
+def _cleaned(text: str) -> str:
+    return text if _CODE.fullmatch(text) else _words().cleaned(text)[0]
 
 
 def _place_in_group(model: SourceModel, position: int) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 
 from masterkey_etl import values
 from masterkey_etl.template import runtime
 from masterkey_etl.template.nodes import Node, Scope, Use
-from masterkey_etl.template.plan import Planned
+from masterkey_etl.template.plan import Planned, is_of_text
 
 UNREADABLE = -1  # in a note, in place of a topic
 
@@ -87,7 +88,7 @@ class Values(Planned):
             excuse = f"s{p}" if p in self.plan.excused else "0"
             unused = f"if not u{p} and {value} is not None: notes.append(({p}, {owner}, 0, {excuse}))"
             if p in self.plan.looked_up:
-                self.line(f"if m{p}: notes.append(({p}, {owner}, m{p}, 0))")
+                self.line(f"if m{p} and {value} is not None: notes.append(({p}, {owner}, m{p}, 0))")
                 unused = f"el{unused}"
             if p not in self.plan.sure:
                 self.line(unused)
@@ -104,7 +105,7 @@ class Values(Planned):
                     self.list_account(p, f"g.values[{order.index(p)}]")
 
     def list_account(self, p: int, cell: str) -> None:
-        tests = [(f"M{p}[n]", f"M{p}[n], 0"), (f"not U{p}[n] and {cell}", f"0, S{p}[n]")]
+        tests = [(f"M{p}[n] and {cell}", f"M{p}[n], 0"), (f"not U{p}[n] and {cell}", f"0, S{p}[n]")]
         if memo := self.memo(p):
             tests.insert(0, (f"{cell} and {memo}[{cell}] is None", f"{UNREADABLE}, 0"))
         for word, (test, what) in zip(("if", "elif", "elif"), tests, strict=False):
@@ -168,33 +169,42 @@ class Values(Planned):
         return self.guarded(f"{helper}({', '.join([rows, *version])})", node.args[:1])
 
     def code_codeable(self, node: Node) -> str:
-        rows, text, *version = (self.var(a) for a in node.args)
-        found = node.args[0]
+        if not is_of_text(node):
+            return f"codeable({', '.join(self.var(a) for a in node.args)})"
+        # one object per text, shared by all resources (which nobody changes in place)
+        found, text = node.args
         assert isinstance(found.fact, tuple)
-        if version or node.args[1] is not found.args[0]:
-            return f"codeable({', '.join([rows, text, *version])})"
-        # the text alone decides: one object per text, shared by all resources (which nobody changes in place)
         look_up = self.a.concepts.table(*found.fact).get
         memo = runtime.Memo(lambda said: runtime.codeable(look_up(said), said))
-        return f"{self.constant(f'X{node.number}', memo)}[{text}]"
+        return f"{self.constant(f'X{node.number}', memo)}[{self.var(text)}]"
+
+    def unknown(self, lookup: Node) -> str:
+        """The test whether there is a value and no concept for it."""
+        assert isinstance(lookup.fact, tuple)
+        topic, by_label = lookup.fact
+        known = frozenset((*self.a.concepts.table(topic, by_label), "", None))
+        name = self.tables.setdefault(lookup.fact, f"T{lookup.number}")
+        return f"{self.var(lookup.args[0])} not in {self.constant(name, known)}"
 
     def code_known(self, node: Node) -> str:
         return f"{self.var(node.args[0])} is not None"
 
     def code_exists(self, node: Node) -> str:
         value = node.args[0]
-        return f"bool({self.var(value)})" if value.many else f"{self.var(value)} is not None"
+        if value.many:
+            return f"bool({self.var(value)})"
+        return "True" if value.sure else f"{self.var(value)} is not None"
 
     def code_empty(self, node: Node) -> str:
-        value = node.args[0]
-        return f"not {self.var(value)}" if value.many else f"{self.var(value)} is None"
+        return f"not ({self.code_exists(node)})"
 
     def code_count(self, node: Node) -> str:
         value = node.args[0]
-        return f"len({self.var(value)} or ())" if value.many else f"int({self.var(value)} is not None)"
+        return f"len({self.var(value)} or ())" if value.many else f"int({self.code_exists(node)})"
 
     def code_coalesce(self, node: Node) -> str:
-        *head, last = (self.var(a) for a in node.args)
+        tried = list(takewhile(lambda a: not a.sure, node.args))
+        *head, last = (self.var(a) for a in node.args[: len(tried) + 1])
         return "".join(f"{name} if {name} is not None else " for name in head) + last
 
     code_pair = code_coalesce

@@ -34,7 +34,7 @@ from masterkey_etl.template.analysis import (
     leaves,
     links,
 )
-from masterkey_etl.template.nodes import Node, Scope, lookups, uses
+from masterkey_etl.template.nodes import Node, Scope, lookups, origins, uses
 from masterkey_etl.template.shared_values import Values
 
 
@@ -131,14 +131,16 @@ class _Writer(Values):
                 self.excuse(group, owner)
 
     def missing(self, node: Node, chain: Chain) -> None:
+        """Mark the columns of a value that has no concept, under the conditions that let them be asked."""
         for found, conditions in lookups(node):
             assert isinstance(found.fact, tuple)
-            marks = [f"{self.flag('m', u)} = {self.topic(found.fact[0])}" for u in uses(found, {})]
-            if not marks:
-                continue
-            tests = [f"{self.var(found)} is None", f"{self.var(found.args[0])} is not None"]
-            tests += [self.condition(*c) for c in conditions]
-            self.line(f"if {self.all(chain, *tests)}: {'; '.join(dict.fromkeys(marks))}")
+            marks: dict[str, dict[str, None]] = {}
+            for use in origins(found, {}):
+                tests = [self.condition(*c) for c in (*conditions, *use.conditions)]
+                test = self.all(chain, self.unknown(found), *dict.fromkeys(tests))
+                marks.setdefault(test, {})[self.flag("m", use)] = None
+            for test, flags in marks.items():
+                self.line(f"if {test}: {' = '.join(flags)} = {self.topic(found.fact[0])}")
 
     def topic(self, name: str) -> int:
         if name not in self.topics:
@@ -146,6 +148,8 @@ class _Writer(Values):
         return self.topics.index(name) + 1
 
     def condition(self, sign: str, node: Node) -> str:
+        if node.sure and sign in ("some", "none"):
+            return str(sign == "some")
         forms = {"true": "{} is True", "false": "{} is not True", "some": "{} is not None", "none": "{} is None"}
         return forms[sign].format(self.var(node))
 

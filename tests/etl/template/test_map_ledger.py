@@ -69,6 +69,47 @@ def test_no_concept_is_unmapped_and_told_once_per_record_and_column(workshop: An
     assert out.one("tumour")["code"] == {"text": "B"}  # the source's own text travels on
 
 
+ITEMS = """
+  x:
+    resourceType: Observation
+    id: = id(pid)
+    status: final
+    code: {text: x}
+    component:
+      - $each: = note.split(',')
+        code: {coding: ["= item.trim().coding('tumour')"], text: = item}
+  y:
+    $each: [lines, "= drug.split(',')"]
+    resourceType: Observation
+    id: = id(pid, item)
+    status: final
+    code: {coding: ["= item.coding('tumour')"], text: = item}
+"""
+
+
+def test_what_an_item_lacks_is_told_under_the_column_it_came_from(workshop: Any, make_record: Make) -> None:
+    lines = (("1", "A,B,C", ""), ("2", "A", ""), ("3", "D", ""))
+    out = workshop.map(ITEMS, make_record(lines, note="A, ,Yamada"))
+    assert (out.status("note"), out.status("drug")) == ({"unmapped": 3}, {"unmapped": 2, "translated": 1})
+    assert [(i.rule, i.place.field, i.count) for i in out.issues] == [
+        ("etl.no-concept", "drug", 2),
+        ("etl.no-concept", "note", 1),
+    ]
+    assert [c["code"]["text"] for c in out.one("x")["component"]] == ["A", " ", "Yamada"]
+    assert "Yamada" not in str(out.issues)
+    assert workshop.map(ITEMS, make_record((("1", "A", ""),), note="A, ")).rules == []
+
+
+def test_only_the_value_that_was_looked_up_lacks_a_concept(workshop: Any, make_record: Make) -> None:
+    text = "\n  x: {resourceType: Observation, id: = id(pid), status: final,\n"
+    text += "      code: '= coalesce(tumour, note).codeable(''tumour'')'}\n"
+    out = workshop.map(text, make_record(tumour="B", note="n"))
+    assert [(i.rule, i.place.field) for i in out.issues] == [
+        ("etl.no-concept", "tumour"),
+        ("etl.value-unused", "note"),
+    ]
+
+
 def test_a_candidate_row_is_not_used(workshop: Any, make_record: Make) -> None:
     assert workshop.map(FULL, make_record(sex="9")).status("sex") == {"unmapped": 1}
 
