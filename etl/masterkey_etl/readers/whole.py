@@ -91,6 +91,7 @@ class WholeRows:
         if row.broken:
             self.notes.tell("etl.stray-quote", row.number)
         if not self._has_key(row.fields):
+            self._refused_values(row, told_only=True)
             return self._refuse(row, "etl.record-key-missing", "the row has no key")
         self._refused_values(row)
         return True
@@ -107,11 +108,15 @@ class WholeRows:
             return lambda _: False
         return lambda fields: all(fields[p] not in nulls for p, nulls in self._keys)
 
-    def _refused_values(self, row: Row) -> None:
-        """Values that were refused while splitting: NUL, undecodable bytes, too long."""
+    def _refused_values(self, row: Row, *, told_only: bool = False) -> None:
+        """Values that were refused while splitting: NUL, undecodable bytes, too long; what a spreadsheet spoilt.
+
+        `told_only`: the row is refused whole, for such a value in its key.
+        """
         by_place = {p: i for i, p in enumerate(self._positions) if p is not None}
         for place, problem in row.values:
             if place in by_place:
                 i = by_place[place]
-                self.ledger.exceptions(i, "rejected", REFUSALS[problem], row=row.number)
+                if not told_only:
+                    self.ledger.exceptions(i, "rejected", REFUSALS[problem], row=row.number)
                 self.notes.tell(f"etl.value-{problem}", row.number, self.model.columns[i].id)
