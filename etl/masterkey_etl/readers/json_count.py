@@ -19,27 +19,12 @@ from masterkey_etl.leaves import known_paths
 from masterkey_etl.ledger import IndependentCount
 from masterkey_etl.readers import limits
 from masterkey_etl.readers.json_scan import Tally, scan
+from masterkey_etl.readers.tree_count import Names
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.tree_model import parts, plain
 
 WHOLE = 32 << 20  # bytes of a file that are parsed as one
 _UTF16 = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-
-
-class _Names(dict[str, "_Names"]):
-    """The paths of a model as names within names; `n` leaves were found at each."""
-
-    __slots__ = ("n",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.n = 0
-
-    def found(self, path: str = "") -> Iterator[tuple[str, int]]:
-        if self.n:
-            yield path, self.n
-        for name, below in self.items():
-            yield from below.found(f"{path}.{name}" if path else name)
 
 
 def count_json(stream: BinaryIO, model: SourceModel) -> IndependentCount:
@@ -61,11 +46,7 @@ def _as_utf8(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 class _Counter:
     def __init__(self, above: tuple[str, ...], known: frozenset[str]) -> None:
         self.above, self.known = above, known
-        self.names, self.tally, self.rest, self.members = _Names(), Tally(), 0, 0
-        for path in known:
-            node = self.names
-            for name in parts(path):
-                node = node.setdefault(name, _Names())
+        self.names, self.tally, self.rest = Names(known), Tally(), 0
 
     def result(self) -> IndependentCount:
         scanned = self.tally.leaves
@@ -98,16 +79,12 @@ class _Counter:
         if len(lines) < 2:
             return False
         before = self.tally.records
-        kept = self.names, self.rest
-        self.names, self.rest = self._copy(), self.rest
+        kept, self.names = (self.names, self.rest), Names(self.known)
         if all(map(self.document, lines)):
             return True
         self.names, self.rest = kept
         self.tally.records = before
         return False
-
-    def _copy(self) -> _Names:
-        return _Counter(self.above, self.known).names
 
     def long_lines(self, head: bytes, following: Iterator[bytes]) -> bool:
         """A large file of one document a line; False when its first line is none."""
@@ -164,7 +141,7 @@ class _Counter:
             self.tally.records += 1
             self._below(value, self.names)
 
-    def _below(self, value: Any, node: _Names) -> None:
+    def _below(self, value: Any, node: Names) -> None:
         kind = type(value)
         if kind is dict:
             for name, inside in value.items():

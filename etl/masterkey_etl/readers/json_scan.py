@@ -49,11 +49,32 @@ class Tokens:
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces, self.data, self.at, self.line = iter(pieces), b"", 0, 1
+        self._start: tuple[int, int] | None = None  # where the value that is read began: (at, line)
 
     def more(self) -> bool:
         piece = next(self._pieces, b"")
-        self.data, self.at = self.data[self.at :] + piece, 0
+        cut = self.at if self._start is None else self._start[0]
+        self.data, self.at = self.data[cut:] + piece, self.at - cut
+        self._start = None if self._start is None else (0, self._start[1])
         return bool(piece)
+
+    def begin(self) -> None:
+        """A value begins here: `back` returns to it."""
+        self._start = (self.at, self.line)
+
+    def end(self) -> None:
+        self._start = None
+
+    def back(self) -> None:
+        """To the start of the value that turned out to be broken."""
+        if self._start is not None:
+            (self.at, self.line), self._start = self._start, None
+
+    def take(self) -> bytes:
+        """The next character between records."""
+        found = self.peek(_BLANK)
+        self.at += len(found)
+        return found
 
     def skip(self, blank: re.Pattern[bytes] = _SPACE) -> bool:
         """Go to the next token; False at the end."""
@@ -113,6 +134,7 @@ def scan(pieces: Iterable[bytes], above: tuple[str, ...]) -> Tally:
             by_line = by_line or _ends_line(tokens)
         except BadError as bad:
             total.records += 1
+            tokens.back()
             if not (by_line or (bad.line == line and _next_begins(tokens))) or not tokens.next_line():
                 break
     return total
@@ -141,33 +163,35 @@ def _walk(tokens: Tokens, above: tuple[str, ...], depth: int) -> Iterator[Tally]
 
 
 def _items(tokens: Tokens, above: tuple[str, ...], depth: int) -> Iterator[Tally]:
-    tokens.next(_BLANK)
+    tokens.take()
     if tokens.peek(_BLANK) == b"]":
-        tokens.next(_BLANK)
+        tokens.take()
         return
     while True:
         yield from _walk(tokens, above, depth)
-        if (mark := tokens.next(_BLANK)) == b"]":
+        if (mark := tokens.take()) == b"]":
             return
         if mark != b",":
             raise BadError(tokens.line)
 
 
 def _named(tokens: Tokens, above: tuple[str, ...]) -> Iterator[Tally]:
-    tokens.next(_BLANK)
+    tokens.take()
     if tokens.peek(_BLANK) == b"}":
-        tokens.next(_BLANK)
+        tokens.take()
         return
     while True:
-        key = tokens.next(_BLANK)
-        if key[:1] != b'"' or tokens.next(_BLANK) != b":":
+        if tokens.peek(_BLANK) != b'"':
+            raise BadError(tokens.line)
+        key = tokens.next()
+        if tokens.take() != b":":
             raise BadError(tokens.line)
         if _name(key) == above[0]:
             yield from _walk(tokens, above[1:], 0)
         else:
             tokens.peek(_BLANK)
             yield Tally(0, Counter(), unit(tokens).total())
-        if (mark := tokens.next(_BLANK)) == b"}":
+        if (mark := tokens.take()) == b"}":
             return
         if mark != b",":
             raise BadError(tokens.line)
@@ -176,8 +200,10 @@ def _named(tokens: Tokens, above: tuple[str, ...]) -> Iterator[Tally]:
 def unit(tokens: Tokens) -> Counter[str]:
     """The leaves of one value, by plain path. Raises BadError."""
     found: Counter[str] = Counter()
+    tokens.begin()
     for path in leaf_paths(tokens):
         found[path] += 1
+    tokens.end()
     return found
 
 

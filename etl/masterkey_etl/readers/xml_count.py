@@ -1,134 +1,150 @@
 """The independent count of XML by xml.etree: records, and leaves at each path of the model.
 
-Shares no code with the reader. A document whose record breaks off counts that record, without leaves.
+The tree grows while the file is read; what is complete is counted and taken out. Shares no code with the reader. A
+document that breaks off inside of a record counts that record, without leaves.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from masterkey_etl.leaves import known_paths
 from masterkey_etl.ledger import IndependentCount
-from masterkey_etl.readers import limits
+from masterkey_etl.readers.tree_count import Names
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.tree_model import parts, plain
+
+_CHUNK = 1 << 18
 
 
 def count_xml(stream: BinaryIO, model: SourceModel) -> IndependentCount:
     """Count records and leaves. Memory is one record."""
-    count = _Count(parts(plain(model.records)))
-    try:
-        for event, element in _events(stream):
-            if event == "start":
-                count.start(element)
-            else:
-                count.end(element)
-    except (ParseError, _TooDeep, LookupError, ValueError):
-        count.broken()
     known = known_paths(model)
-    at = {path: n for path, n in count.leaves.items() if path in known}
-    return IndependentCount(count.records, 0, count.leaves.total() - sum(at.values()) + count.outside, at)
-
-
-class _TooDeep(Exception):  # noqa: N818
-    pass
-
-
-def _events(stream: BinaryIO) -> Iterator[tuple[str, Element]]:
+    count = _Count(parts(plain(model.records)), Names(known))
     parser: XMLPullParser[Element] = XMLPullParser(("start", "end"))
+    whole = True
     data = b" "
-    while data:
-        data = stream.read(1 << 16)
-        if data:
-            parser.feed(data)
-        else:
-            parser.close()
-        yield from parser.read_events()  # type: ignore[misc]
+    while data and whole:
+        data = stream.read(_CHUNK)
+        try:
+            parser.feed(data) if data else parser.close()
+            count.grown(parser)
+        except (ParseError, LookupError, ValueError):
+            whole = False
+        count.sweep()
+    count.finish(whole=whole)
+    found = dict(count.names.found())
+    at = {path: n for path, n in found.items() if path in known}
+    return IndependentCount(count.records, 0, sum(found.values()) - sum(at.values()) + count.elsewhere, at)
+
+
+@dataclass(slots=True)
+class _Outer:
+    """An open element above or beside the records: did an element stand in it, text between its elements?"""
+
+    holds: bool = False
+    between: bool = False
 
 
 class _Count:
-    def __init__(self, above: tuple[str, ...]) -> None:
-        self.above = above
-        self.leaves: Counter[str] = Counter()
-        self.records = self.outside = 0
-        self._stack: list[Element] = []
-        self._names: list[str] = []
-        self._parents: set[int] = set()  # depths above the records where an element stood inside
-        self._between: set[int] = set()  # depths above the records with text between elements
-        self._record = 0  # depth of the open record, 0: none
-        self._last: Element | None = None  # taken out of its parent; its tail comes later
+    def __init__(self, above: tuple[str, ...], names: Names) -> None:
+        self.above, self.names = above, names
+        self.records = self.elsewhere = self.depth = 0
+        self._root: Element | None = None
+        self._open: dict[int, _Outer] = {}
+        self._local: dict[str, str] = {}
+        self._ended = self._in_record = False
 
-    def start(self, element: Element) -> None:
-        self._tail()
-        self._stack.append(element)
-        self._names.append(_local(element.tag))
-        depth = len(self._stack)
-        if depth > limits.DEPTH:
-            raise _TooDeep
-        if self._record:
+    def grown(self, parser: XMLPullParser[Element]) -> None:
+        """Follow how many elements are open."""
+        for what, element in parser.read_events():  # type: ignore[misc]
+            if what == "start":
+                if self._root is None:
+                    self._root = element
+                self.depth += 1
+            else:
+                self.depth -= 1
+
+    def sweep(self) -> None:
+        """Count what is complete and take it out; an open record at the end of a broken text is counted alone."""
+        if self._root is None or self._ended:
             return
-        self._parents.add(depth - 1)
-        if tuple(self._names[1:]) == self.above:
-            self._record = depth
+        if self.depth:
+            self._sweep(self._root, (), 1)
         else:
-            self.outside += len(element.attrib)
+            self._done(self._root, ())
+            self._ended, self._in_record = True, False
 
-    def end(self, element: Element) -> None:
-        self._tail()
-        depth = len(self._stack)
-        self._stack.pop()
-        self._names.pop()
-        if depth == self._record:
+    def finish(self, *, whole: bool) -> None:
+        """A record that is open where the text breaks counts alone."""
+        if not whole and self._in_record:
             self.records += 1
-            self._leaves_of(element, "")
-            self._record = 0
-            self._take_out(element)
-        elif not self._record:
-            self._end_outside(element, depth)
-            self._take_out(element)
 
-    def broken(self) -> None:
-        self.records += bool(self._record)
+    def _sweep(self, element: Element, names: tuple[str, ...], level: int) -> None:
+        """An open element: those of its elements that are complete."""
+        self._in_record = names == self.above
+        if self._in_record:
+            return
+        state = self._opened(element)
+        inside = list(element)
+        last = inside.pop() if self.depth > level else None
+        for one in inside:
+            self._inside(state, one, names)
+        del element[: len(inside)]
+        if last is not None:
+            state.holds = True
+            self._sweep(last, (*names, self._name(last.tag)), level + 1)
 
-    def _end_outside(self, element: Element, depth: int) -> None:
+    def _opened(self, element: Element) -> _Outer:
+        if id(element) not in self._open:
+            self._open[id(element)] = _Outer()
+            self.elsewhere += len(element.keys())
+        return self._open[id(element)]
+
+    def _inside(self, state: _Outer, one: Element, names: tuple[str, ...]) -> None:
+        state.holds = True
+        state.between = state.between or bool((one.tail or "").strip())
+        self._done(one, (*names, self._name(one.tag)))
+
+    def _done(self, element: Element, names: tuple[str, ...]) -> None:
+        """A complete element."""
+        if names == self.above:
+            self.records += 1
+            self._leaves(element, self.names)
+            return
+        state = self._opened(element)
+        for one in element:
+            self._inside(state, one, names)
         text = bool((element.text or "").strip())
-        if depth in self._parents:
-            self.outside += text or depth in self._between
+        self.elsewhere += (text or state.between) if state.holds else (text or not element.keys())
+        del self._open[id(element)]
+
+    def _leaves(self, element: Element, node: Names | None) -> None:
+        for key in element.keys():  # noqa: SIM118  # an Element's attributes, without making a dict
+            self._add(node.get("@" + self._name(key)) if node is not None else None)
+        text = element.text
+        if len(element):
+            between = bool(text and text.strip())
+            for one in element:
+                self._leaves(one, node.get(self._name(one.tag)) if node is not None else None)
+                between = between or bool(one.tail and one.tail.strip())
+            if between:
+                self._add(node)
+        elif (text and text.strip()) or not element.keys():
+            self._add(node)
+
+    def _add(self, node: Names | None) -> None:
+        if node is None:
+            self.elsewhere += 1
         else:
-            self.outside += text or not element.attrib
-        self._parents.discard(depth)
-        self._between.discard(depth)
+            node.n += 1
 
-    def _take_out(self, element: Element) -> None:
-        """What was counted need not stay in memory."""
-        if self._stack:
-            self._stack[-1].remove(element)
-            self._last = element
-
-    def _tail(self) -> None:
-        if self._last is not None:
-            if (self._last.tail or "").strip():
-                self._between.add(len(self._stack))
-            self._last = None
-
-    def _leaves_of(self, element: Element, path: str) -> None:
-        open_ = [(element, path)]
-        while open_:
-            one, at = open_.pop()
-            for name in one.attrib:
-                self.leaves[f"{at}.@{_local(name)}" if at else f"@{_local(name)}"] += 1
-            text = (one.text or "").strip()
-            if not len(one):
-                self.leaves[at] += bool(text or not one.attrib)
-                continue
-            self.leaves[at] += bool(text or any((below.tail or "").strip() for below in one))
-            for below in one:
-                name = _local(below.tag)
-                open_.append((below, f"{at}.{name}" if at else name))
-
-
-def _local(name: str) -> str:
-    return name.rpartition("}")[2]
+    def _name(self, tag: str) -> str:
+        name = self._local.get(tag)
+        if name is None:
+            if len(self._local) > 10_000:
+                self._local.clear()
+            name = self._local[tag] = tag.rpartition("}")[2]
+        return name

@@ -32,18 +32,18 @@ class ForbiddenError(MasterkeyError):
     """The document declares entities."""
 
 
-class _DeepError(Exception):
-    """Elements stand too deep within each other."""
+_NONE: dict[str, int] = {}
 
 
 class _Open:
     """An element that is open. `node`: None where the model knows nothing; `outside`: above or beside the records."""
 
-    __slots__ = ("attributes", "ignored", "leaf", "node", "outside", "path", "row", "scope", "text")
+    __slots__ = ("attributes", "fast", "ignored", "leaf", "node", "outside", "path", "row", "scope", "text")
 
     def __init__(self, node: Node | None, path: str, scope: int, row: Row, ignored: Ignored | None) -> None:
         self.node, self.path, self.scope, self.row, self.ignored = node, path, scope, row, ignored
         self.leaf, self.text, self.attributes, self.outside = True, "", False, scope < 0
+        self.fast = node.fast if node is not None and ignored is None else _NONE
 
 
 class XmlReading(TreeReading):
@@ -66,6 +66,7 @@ class XmlReading(TreeReading):
         self._mark: tuple[int, ...] | None = None  # rows before the record that is open
         self._above = ".".join(self.plan.above)
         self._size = self._whole = 0
+        self._leaf = ""  # name of the open element, while it holds nothing but text
 
     # -- the parser -----------------------------------------------------------------------------------
 
@@ -90,8 +91,6 @@ class XmlReading(TreeReading):
             parser.Parse(data, not data)
         except expat.ExpatError as error:
             return self._broken(error.lineno, expat.ErrorString(error.code))
-        except _DeepError:
-            return self._broken(parser.CurrentLineNumber, "elements are nested too deeply")
         except (LookupError, ValueError):
             return self._broken(1, "its encoding is not supported: send it as UTF-8")
         if self._mark is not None and self._size > limits.DOCUMENT:
@@ -128,20 +127,31 @@ class XmlReading(TreeReading):
 
     def _start(self, full: str, attributes: list[str]) -> None:
         stack = self._stack
+        if self._leaf:
+            self._no_leaf()
         if len(stack) >= limits.DEPTH:
-            raise _DeepError
+            raise ForbiddenError(issue("etl.xml-deep", self.notes.at(), limit=limits.DEPTH))
         if stack:
             parent = stack[-1]
             parent.leaf = False
             if self._texts:
                 parent.text += self._taken()
-            element = self._below(parent, self._names.get(full) or self._local(full))
+            name = self._names.get(full) or self._local(full)
+            if not attributes and name in parent.fast:
+                self._leaf = name
+                return
+            element = self._below(parent, name)
         else:
             element = self._outer("")
         stack.append(element)
         if attributes:
             element.attributes = True
             self._attributes(element, attributes)
+
+    def _no_leaf(self) -> None:
+        """What looked like nothing but text holds an element."""
+        name, self._leaf = self._leaf, ""
+        self._stack.append(self._below(self._stack[-1], name))
 
     def _local(self, full: str) -> str:
         """The name without its namespace, remembered."""
@@ -224,6 +234,9 @@ class XmlReading(TreeReading):
         return text
 
     def _end(self, _: str) -> None:
+        if self._leaf:
+            self._end_leaf()
+            return
         element = self._stack.pop()
         text = element.text
         if self._texts:
@@ -240,6 +253,17 @@ class XmlReading(TreeReading):
             self.rows.commit()
         elif element.outside:
             self.rows.commit()
+
+    def _end_leaf(self) -> None:
+        """An element with nothing but text, the usual one."""
+        parent, name, self._leaf = self._stack[-1], self._leaf, ""
+        text = "".join(self._texts).strip()
+        self._texts.clear()
+        slot = parent.fast[name]
+        if len(text) < _SMALL and parent.row[slot] == "":
+            parent.row[slot] = text or EMPTY
+        elif parent.node is not None:
+            self._put(parent, parent.node.names[name], text)
 
     def _text(self, element: _Open, text: str) -> None:
         node = element.node
