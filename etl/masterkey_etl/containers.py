@@ -1,8 +1,9 @@
 """Containers: .zip and .gz are opened at load; each member is a delivery of its own, `<container>!<member>`.
 
-What a file is, its first bytes say: a workbook is a zip too, and no container. One container inside another is
-opened, a third one is not. Nothing is written in clear: members stream into the encrypted store. What can't be
-trusted is an Issue, and the other members arrive: names that lead out, passwords, bombs (limits.UNPACKED, RATIO).
+What a file is, its first bytes say: a workbook is a zip too, and no container, but the registry's own (one delivery
+for each of its sheets). One container inside another is opened, a third one is not. Nothing is written in clear:
+members stream into the encrypted store. What can't be trusted is an Issue, and the other members arrive: names that
+lead out, passwords, bombs (limits.UNPACKED, RATIO).
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from masterkey_etl.files import WorkspaceError, read_issue
+from masterkey_etl.readers.delimited import LocalFile
 from masterkey_etl.readers.recognise import is_office
 from masterkey_etl.readers.sheet_scratch import seekable
 from masterkey_etl.readers.sheet_zip import ENCRYPTED, Bounded, Budget, ContainerError, open_member, open_zip
+from masterkey_etl.templates_out import sheets
 from masterkey_fhir.issue import Issue, Place, issue
 
 GZIP = b"\x1f\x8b"  # RFC 1952 2.3.1
@@ -75,6 +79,9 @@ def members(path: Path, site: str, scratch: Path | None, tell: Tell) -> Iterator
     with stream:
         head = stream.read(_HEAD)
         stream.seek(0)
+        if is_office(head) and sheets.is_registry_workbook(book := LocalFile(path, scratch)):
+            yield from (Member(f"{path.name}!{part}", partial(io.BytesIO, data)) for part, data in sheets.members(book))
+            return
         if not is_container(head):
             yield None
             return

@@ -143,11 +143,11 @@ def redcap_csv(form: Form, rows: Rows) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, columns_of_export(form), restval="", lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows(_flat(form, rows))
+    writer.writerows(flat(form, rows))
     return out.getvalue()
 
 
-def _flat(form: Form, rows: Rows) -> list[Row]:
+def flat(form: Form, rows: Rows) -> list[Row]:
     """One row per patient with the single parts, then one per instance of the repeating ones."""
     base: dict[str, Row] = {}
     more: dict[str, list[Row]] = {}
@@ -164,4 +164,4 @@ def _flat(form: Form, rows: Rows) -> list[Row]:
     return [row for number, first in base.items() for row in (first, *more.get(number, ()))]
 
 
-__all__ = ["Rows", "day", "facts", "redcap_csv", "sheet_csv", "together"]
+__all__ = ["Rows", "day", "facts", "flat", "redcap_csv", "sheet_csv", "together"]

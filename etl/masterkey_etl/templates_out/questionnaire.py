@@ -9,6 +9,7 @@ from masterkey_etl.templates_out.workbook import explanation, parts_of
 
 URL = "urn:masterkey:fhir:Questionnaire:registry"
 ANSWERS = "urn:masterkey:fhir:CodeSystem:registry-answer"
+GROUP = "part."  # before the name of a part: a column may have that name too
 ITEMS = "urn:masterkey:fhir:CodeSystem:registry-item"
 _TYPES = {"identifier": "string", "text": "string", "integer": "integer", "quantity": "decimal", "date": "date"}
 _MINIMUM = "http://hl7.org/fhir/StructureDefinition/minValue"  # http://hl7.org/fhir/R4/extension-minvalue.html
@@ -34,7 +35,7 @@ def build(form: Form, language: str = "en", minimum: bool = False) -> Json:
 
 def _group(form: Form, part: Part, language: str, minimum: bool) -> Json:
     items = [i for i in part.items if not minimum or i.obligation == "mandatory"]
-    out: Json = {"linkId": part.name, "text": form.text(language, "parts", part.name), "type": "group"}
+    out: Json = {"linkId": f"{GROUP}{part.name}", "text": form.text(language, "parts", part.name), "type": "group"}
     out |= {"repeats": True} if part.repeats else {}
     return out | {"item": [_item(form, i, language) for i in items]}
 
@@ -80,4 +81,4 @@ def _help(form: Form, item: Item, language: str) -> Json:
     return {"linkId": f"{item.column}.help", "text": explanation(form, item, language), "type": "display"}
 
 
-__all__ = ["ANSWERS", "URL", "build"]
+__all__ = ["ANSWERS", "GROUP", "URL", "build"]

@@ -17,7 +17,7 @@ from masterkey_etl.ledger import IndependentCount
 from masterkey_etl.readers.delimited import Readable
 from masterkey_etl.templates_out.dictionary import columns_of_export
 from masterkey_etl.templates_out.form import KEY, Form, Part, form
-from masterkey_etl.templates_out.questionnaire import URL
+from masterkey_etl.templates_out.questionnaire import GROUP, URL
 
 Json = dict[str, Any]
 Row = dict[str, str]
@@ -35,7 +35,7 @@ def rows(form: Form, resource: Json) -> list[Row]:
     as columns of their own, so that the reader tells them."""
     base: Row = {}
     more: list[Row] = []
-    parts = {p.name: p for p in form.parts}
+    parts = {f"{GROUP}{p.name}": p for p in form.parts}
     seen: dict[str, int] = {}
     for group in _items(resource):
         part = parts.get(str(group.get("linkId")))
@@ -125,7 +125,7 @@ def count(stream: BinaryIO) -> IndependentCount:
     """Rows and columns of that table, counted from the parsed resources without making it."""
     import orjson
 
-    repeating = {p.name for p in form().parts if p.repeats}
+    repeating = {f"{GROUP}{p.name}" for p in form().parts if p.repeats}
     n, names = 0, set(columns_of_export(form()))
     try:
         waiting = [orjson.loads(stream.read().removeprefix(b"\xef\xbb\xbf"))]
