@@ -6,11 +6,14 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import TYPE_CHECKING
 
-from masterkey_etl.synth.cohort import Line, Patient
 from masterkey_etl.templates_out.dictionary import columns_of_export
 from masterkey_etl.templates_out.form import KEY, Form
 from masterkey_etl.templates_out.shipped import heading
+
+if TYPE_CHECKING:
+    from masterkey_etl.synth.cohort import Line, Patient
 
 Row = dict[str, str]
 Rows = dict[str, list[Row]]  # part -> its rows
