@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from masterkey_etl import standing
@@ -88,7 +88,9 @@ class _Delivery:
         flow, writer = self.flow, self.writer
         records = writer.deliveries.records(flow.site, flow.place.file, [m.name for m in batch], self.number)
         source = partial(self._source, records)
-        flow.counts += writer.put_many(flow.site, [(p.resource, None, source(m, p)) for m in batch for p in m])
+        others = self._others(batch) if flow.remapped is not None else frozenset[str]()
+        mine = [(p.resource, None, source(m, p)) for m in batch for p in m if p.name not in others]
+        flow.counts += writer.put_many(flow.site, mine)
         for mapped in batch:
             if mapped.held or mapped.aside or mapped.moved:
                 self._keep_out(mapped, records)
@@ -98,6 +100,18 @@ class _Delivery:
             self.withdrawal.look(writer, batch, records)
         if self.watched:
             self.seen |= self.watched & {m.name for m in batch}.union(*(m.names() for m in batch))
+
+    def _others(self, batch: Batch) -> frozenset[str]:
+        """Mapped again: the resources that a newer statement than this delivery's made what they are."""
+        deliveries, n, out = self.writer.deliveries, self.number, set[str]()
+        names = [(p.resource["resourceType"], p.resource["id"]) for m in batch for p in m]
+        known = deliveries.keys(self.flow.site, names)
+        histories = deliveries.histories(self.flow.site, [key for key, _, _ in known.values()])
+        for (kind, id_), (key, _, _) in known.items():
+            latest, mine = histories[key][0].submission, any(x.submission == n for x in histories[key])
+            if latest != n and (mine or latest is None or latest > n):
+                out.add(f"{kind}/{id_}")
+        return frozenset(out)
 
     def _source(self, records: Mapping[str, int], mapped: Mapped, p: Produced) -> Source:
         assert self.flow.compiled is not None
@@ -110,6 +124,7 @@ class _Delivery:
         cells = standing.account(flow, mapped)
         names = {name for _, waits in mapped.held for name in waits} | {p.name for p in mapped.aside}
         here = deliveries.keys(flow.site, [(k, i) for k, _, i in (name.partition("/") for name in names)])
+        settled = self._settled()
         versions = {f"{kind}/{id_}": version for (kind, id_), (_, version, _) in here.items()}
         current = {f"{kind}/{id_}" for (kind, id_), (_, _, deleted) in here.items() if not deleted}
         deliveries.hold(
@@ -124,9 +139,16 @@ class _Delivery:
                     own,
                 )
                 for (p, waits), own in zip(mapped.held, cells, strict=True)
+                if p.name not in settled
             ],
         )
         flow.issues += [self._refused(p) for p in mapped.aside if p.name in current]
+
+    def _settled(self) -> set[str]:
+        """Mapped again: what this delivery held, and a later one released or said anew."""
+        if self.flow.remapped is None:
+            return set()
+        return {x.name for x in self.writer.deliveries.held(self.flow.site, submissions=[self.number]) if x.released_by}
 
     def _refused(self, p: Produced) -> Issue:
         place = self.flow.place
@@ -166,8 +188,10 @@ class _Delivery:
 
     @property
     def scope(self) -> str:
+        """Format and record: two sheets of a workbook know a patient by one name, and don't speak for each other."""
         assert self.flow.compiled is not None
-        return self.flow.compiled.model.format
+        model = self.flow.compiled.model
+        return f"{model.format}/{model.record}"
 
     def _written(self, rows: Iterable[LedgerRow], released: set[str]) -> Written:
         """The balance as it stands now: what was held and came free within this delivery is mapped."""
@@ -179,7 +203,8 @@ class _Delivery:
 
     def _release(self) -> set[str]:
         """Store what waited for something that is here now; the names."""
-        free = release(self.writer, self.flow.site, self.number, self.arrived)
+        upto = self.number if self.flow.remapped is not None else None
+        free = release(self.writer, self.flow.site, self.number, self.arrived, upto)
         if free:
             self.flow.counts["released"] += len(free)
             own = sum(item.source.submission == self.number for item in free)
@@ -187,9 +212,12 @@ class _Delivery:
         return {item.name for item in free}
 
 
-def release(writer: Writer, site: str, number: int, arrived: Iterable[str] = ()) -> list[Held]:
-    """Held resources whose wait is over: each stored as its own delivery had it, its Issues closed."""
-    ready = list(_ready(writer, site, set(arrived)))
+def release(writer: Writer, site: str, number: int, arrived: Iterable[str] = (), upto: int | None = None) -> list[Held]:
+    """Held resources whose wait is over: each stored as its own delivery had it, its Issues closed.
+
+    `upto`: a delivery that is mapped again frees what itself or older ones sent; newer ones wait on.
+    """
+    ready = list(_ready(writer, site, set(arrived), upto))
     if not ready:
         return []
     merges = followed(writer.deliveries.merges(site))
@@ -207,7 +235,7 @@ def _draft(item: Held, merges: Mapping[str, str]) -> Draft:
     return draft(now, item.text if now is resource else None, item.source)
 
 
-def _ready(writer: Writer, site: str, arrived: set[str]) -> Iterator[Held]:
+def _ready(writer: Writer, site: str, arrived: set[str], upto: int | None) -> Iterator[Held]:
     """Everything it waits for came with this delivery, or has a version newer than when it was held."""
     waiting = writer.deliveries.held(site)
     if not waiting:
@@ -216,7 +244,10 @@ def _ready(writer: Writer, site: str, arrived: set[str]) -> Iterator[Held]:
     here = writer.deliveries.keys(site, [(k, i) for k, _, i in (name.partition("/") for name in names)])
     now = {f"{kind}/{id_}": 0 if deleted else version for (kind, id_), (_, version, deleted) in here.items()}
     for item in waiting:
-        if all(now.get(n, 0) and (n in arrived or now[n] > before) for n, before in item.waits.items()):
+        if upto is not None and item.source.submission > upto:
+            waits = {n: max(now.get(n, 0), before) for n, before in item.waits.items()}
+            writer.deliveries.hold(site, [replace(item, waits=waits)])
+        elif all(now.get(n, 0) and (n in arrived or now[n] > before) for n, before in item.waits.items()):
             yield item
 
 

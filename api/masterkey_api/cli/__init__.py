@@ -13,7 +13,19 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from masterkey_api.cli import inspect, issues, maps, quality, research, road, server, submissions, templates, watching
+from masterkey_api.cli import (
+    inspect,
+    issues,
+    maps,
+    quality,
+    research,
+    road,
+    server,
+    submissions,
+    synth,
+    templates,
+    watching,
+)
 from masterkey_api.cli.shown import choose_data
 from masterkey_fhir.issue import MasterkeyError
 
@@ -50,7 +62,7 @@ def workspace(
 def _register() -> None:
     commands: dict[str, Callable[..., int | None]] = {
         "init": road.init,
-        "synth": road.synth,
+        "synth": synth.synth,
         "load": road.load,
         "watch": watching.watch,
         "inspect": inspect.inspect,

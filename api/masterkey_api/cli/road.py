@@ -1,4 +1,4 @@
-"""Commands of the road: init, synth, load, explain, validate."""
+"""Commands of the road: init, load, explain, validate."""
 
 from __future__ import annotations
 
@@ -27,27 +27,6 @@ def init(
 
     ws = Workspace.open(data_dir(), create=True, role=role.value)
     print(f"workspace {ws.root} is ready, role {ws.role}. Its keys are in keys.json: back them up apart.")
-
-
-def synth(
-    out: Annotated[Path, typer.Argument(help="Folder to write; one folder per site inside.")],
-    patients: Annotated[int, typer.Option(min=1)] = 100,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    identifiers: Annotated[
-        int | None, typer.Option(min=0, help="Planted names and numbers, to prove that none is kept.")
-    ] = None,
-) -> None:
-    """A synthetic rare-cancer cohort in the sites' real layouts, with a key of the dirt planted.
-
-    Example: `masterkey synth cohort --patients 1000 --seed 7`
-    """
-    from masterkey_etl import synth as cohort
-
-    report = cohort.synth(out, patients=patients, seed=seed, plant_identifiers=identifiers, progress=progress("synth"))
-    for file, rows in report.files.items():
-        print(f"{out / file}: {rows:,} rows")
-    planted = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report.planted.items()))
-    print(f"planted: {planted}; the key is {out / 'key.csv'}")
 
 
 def load(
