@@ -150,6 +150,9 @@ class _Reader:
             self.tell("etl.redcap-row-width", number, found=len(cells), expected=len(HEADERS))
         cells = [c.strip() for c in (*cells, *[""] * len(HEADERS))[: len(HEADERS)]]
         name = cells[0]
+        if not _NAME.fullmatch(cells[1]):
+            self.tell("etl.redcap-form-name", number, name if _NAME.fullmatch(name) else "")
+            cells[1] = re.sub(r"[^a-z0-9]+", "_", f"form_{cells[1].lower()}").strip("_")
         if not _NAME.fullmatch(name):
             self.tell("etl.redcap-name", number)
         elif name in self.names:

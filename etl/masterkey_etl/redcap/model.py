@@ -287,8 +287,18 @@ def _name(key: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A plain scalar where YAML allows it, else JSON's quotes (which YAML reads)."""
-    return text if re.fullmatch(r"[a-z][a-z0-9_]*", text) else json.dumps(text, ensure_ascii=False)
+    """A plain scalar where YAML allows it, else JSON's quotes (which YAML reads), what is not printable escaped."""
+    if re.fullmatch(r"[a-z][a-z0-9_]*", text):
+        return text
+    written = json.dumps(text, ensure_ascii=False)
+    return "".join(map(_escaped, written))
+
+
+def _escaped(c: str) -> str:
+    if c.isprintable():
+        return c
+    number = 0xFFFD if 0xD800 <= ord(c) <= 0xDFFF else ord(c)  # a lone surrogate is no character
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 __all__ = ["Column", "Draft", "Shape", "as_yaml", "draft", "flow", "quoted"]

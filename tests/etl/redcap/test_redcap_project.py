@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from masterkey_etl.ledger import balance
-from masterkey_etl.redcap import dictionary, model, project
+from masterkey_etl.redcap import dictionary, draft_map, model, project
 from masterkey_etl.redcap.model import Shape
 from masterkey_etl.source_model import SourceModel
 
@@ -222,3 +226,23 @@ def test_json_with_a_cut_end_is_read_up_to_it(begun: Callable[..., Project], tmp
     path.write_text(text[:-40])
     got = p.read(drafted, path)
     assert "etl.json-broken" in got.rules() and got.count.rows == 2 and got.fatal == []
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(["a", "b_1", "text", "radio", "1, A | 2", "é|,", '"', "\n", "", "y", "calc"]), max_size=20
+        ),
+        max_size=6,
+    )
+)
+def test_any_dictionary_gives_a_model_or_is_refused(rows: list[list[str]]):
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerows([dictionary.HEADERS, ["record_id", "f", "", "text", *[""] * 14], *rows])
+    found = dictionary.parse(out.getvalue())
+    shape = Shape(repeating=tuple(found.forms[1:]), missing=("-9",))
+    drafted = model.draft(found, shape)
+    read = SourceModel.parse(model.as_yaml(found, shape, drafted, "redcap_x", "1", "x"))
+    assert read.key == ("record_id",) and len(read.columns) == len(drafted.columns)
+    assert draft_map.draft(read, drafted.form_of).count("resourceType: Patient") == 1
