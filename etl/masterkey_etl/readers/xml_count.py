@@ -59,9 +59,9 @@ class _Count:
 
     def grown(self, parser: XMLPullParser[Element]) -> None:
         """Follow how many elements are open."""
-        for what, element in parser.read_events():  # type: ignore[misc]
+        for what, element in parser.read_events():  # type: ignore[misc]  # ("start" | "end", Element)
             if what == "start":
-                if self._root is None:
+                if self._root is None and isinstance(element, Element):
                     self._root = element
                 self.depth += 1
             else:

@@ -147,6 +147,8 @@ class XmlReading(TreeReading):
         if attributes:
             element.attributes = True
             self._attributes(element, attributes)
+            if element.outside:
+                self.rows.commit()
 
     def _no_leaf(self) -> None:
         """What looked like nothing but text holds an element."""
