@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from masterkey_etl.flow import Flow
     from masterkey_etl.workspace import Workspace
 
-_BY_READER = frozenset(("column-new", "column-missing", "renamed", "reordered", "code-new"))  # the reader tells them
+_BY_READER = frozenset(
+    ("column-new", "column-missing", "renamed", "reordered", "code-new", "delimiter")
+)  # the reader tells them
 
 
 class DriftError(MasterkeyError):
@@ -107,11 +109,14 @@ def remember(flow: Flow) -> tuple[Difference, ...]:
 def against(source: Readable, model: SourceModel, workspace: Workspace, site: str) -> list[Difference] | None:
     """What a file would change, compared with the site's earlier deliveries; None when there are none."""
     from masterkey_etl.ledger import Ledger
+    from masterkey_etl.readers import read_delivery
 
     before = baseline.load(workspace, site, model)
     if before is None:
         return None
-    reading = Reading(source, model, Ledger(model, Place(site)))
+    reading = read_delivery(source, model, Ledger(model, Place(site)))
+    if not isinstance(reading, Reading):
+        return None
     seen = look(source, model, reading, partial(workspace.keys(site).digest, "record"))
     return compare(model, before, seen, _used(site, model, workspace))
 

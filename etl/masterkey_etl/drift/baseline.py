@@ -34,7 +34,7 @@ def load(workspace: Workspace, site: str, model: SourceModel) -> Baseline | None
     try:
         said = json.loads(path_of(workspace, site, model).read_bytes())
         columns = {name: ColumnLook.from_dict(c) for name, c in said["columns"].items()}
-        last = Look(said["encoding"], said["exact"], said["sizes"][-1], columns)
+        last = Look(said["encoding"], said["exact"], said["sizes"][-1], columns, delimiter=said["delimiter"])
         return Baseline(last, tuple(said["sizes"])) if said["version"] == VERSION else None
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
@@ -46,6 +46,7 @@ def save(workspace: Workspace, site: str, model: SourceModel, seen: Look, before
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     sizes = [*(before.sizes if before else ()), seen.rows][-DELIVERIES:]
     said: dict[str, Any] = {"version": VERSION, "encoding": seen.encoding, "exact": seen.exact, "sizes": sizes}
+    said["delimiter"] = seen.delimiter
     said["columns"] = {name: _kept(c, before, name).as_dict() for name, c in seen.columns.items()}
     with replacing(path) as out:
         out.write(json.dumps(said, ensure_ascii=False).encode())

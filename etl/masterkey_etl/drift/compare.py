@@ -41,7 +41,12 @@ class Difference:
 def compare(model: SourceModel, before: Baseline, seen: Look, used: frozenset[str]) -> list[Difference]:
     """All differences; `used`: column ids that the map reads (its key among them)."""
     old = before.last
-    found = [*_encoding(model, old, seen), *_columns(model, old, seen, used), *_order(old, seen)]
+    found = [
+        *_encoding(model, old, seen),
+        *_delimiter(old, seen),
+        *_columns(model, old, seen, used),
+        *_order(old, seen),
+    ]
     for name in seen.order:
         if name in old.columns and seen.columns[name].rows:
             found += _values(model.column(name), old.columns[name], seen.columns[name], name in used)
@@ -57,6 +62,13 @@ def _encoding(model: SourceModel, old: Look, seen: Look) -> Iterator[Difference]
         yield Difference("encoding", "", old.encoding, now, True, {"encoding": seen.guess})
     elif seen.exact and (seen.encoding, True) != (old.encoding, old.exact):
         yield Difference("encoding", "", old.encoding, f"{seen.encoding}, which is declared")
+
+
+def _delimiter(old: Look, seen: Look) -> Iterator[Difference]:
+    if old.delimiter != seen.delimiter and old.delimiter and seen.delimiter:
+        names = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "vertical bar"}
+        before, now = (names.get(d, d) for d in (old.delimiter, seen.delimiter))
+        yield Difference("delimiter", "", before, now)
 
 
 def _order(old: Look, seen: Look) -> Iterator[Difference]:

@@ -20,9 +20,9 @@ from masterkey_etl.inspect.dates import Dates
 from masterkey_etl.inspect.shapes import number_kind, shape
 from masterkey_etl.readers import limits
 from masterkey_etl.readers.cells import check_of
-from masterkey_etl.readers.delimited import Readable, Reading
+from masterkey_etl.readers.delimited import Readable, Reading, RowSource
 from masterkey_etl.readers.pairs import code_for_message
-from masterkey_etl.readers.rows import REFUSED, Rows
+from masterkey_etl.readers.rows import REFUSED
 from masterkey_etl.source_model import Column, SourceModel
 from masterkey_etl.values import nfkc
 
@@ -83,6 +83,7 @@ class Look:
     rows: int
     columns: dict[str, ColumnLook]
     guess: str = ""  # the encoding it seems to be in when the declared ones don't fit
+    delimiter: str = ""  # of a text
 
     @property
     def order(self) -> list[str]:
@@ -101,15 +102,17 @@ def look(source: Readable, model: SourceModel, reading: Reading, hide: Hide) -> 
     for w in watchers:
         if w is not None:
             w.find_label(names)
-    with closing(_below_header(source, model, reading)) as rows:
+    with closing(_below_header(reading)) as rows:
         _through((row.fields for row in rows), watchers, len(names))
     chosen = reading.encoding
     guess = "" if chosen.exact else _guess(source)
-    return Look(chosen.name, chosen.exact, _lines(source), columns, guess)
+    plain = type(reading) is Reading
+    size = _lines(source) if plain else _rows(reading)
+    return Look(chosen.name, chosen.exact, size, columns, guess, reading.model.delimiter if plain else "")
 
 
-def _below_header(source: Readable, model: SourceModel, reading: Reading) -> Rows:
-    rows = Rows(source.open(), reading.encoding.name, model.delimiter)
+def _below_header(reading: Reading) -> RowSource:
+    rows = reading.rows()
     wanted = list(reading.header.names)
     for _ in range(limits.HEADER_ROWS):
         row = next(rows, None)
@@ -244,6 +247,12 @@ def _lines(source: Readable) -> int:
         while block := stream.read(1 << 20):
             n += block.count(b"\n") or block.count(b"\r")
     return n
+
+
+def _rows(reading: Reading) -> int:
+    """Rows of what is no plain text: a workbook, JSON rows."""
+    with closing(_below_header(reading)) as rows:
+        return sum(1 for _ in rows)
 
 
 def _guess(source: Readable) -> str:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from masterkey_etl.inspect.inspection import Inspection, inspect_source
+from masterkey_etl.inspect.inspection import Inspection, inspect_source, profile
 from masterkey_etl.inspect.kinds import Guess
+from masterkey_etl.readers import limits
 from masterkey_etl.readers.delimited import Readable
+from masterkey_etl.readers.sheet_book import open_book
+from masterkey_etl.readers.sheet_tape import Book, Sheet
+from masterkey_etl.readers.sheet_zip import ContainerError
+from masterkey_fhir.issue import Place
 
 MEMBERS = 50
 EXPANDED = 200  # times its packed size a member may grow, beyond the first 64 MB
@@ -35,9 +43,12 @@ class Opened:
 def contained(source: Readable, name: str, box: Guess, overlay: Path | None, rows: int) -> list[Inspection]:
     """The container itself, then what could be opened in it."""
     whole = Inspection(name, box, Guess(box.what, box.confidence, box.evidence))
-    opener = {"gzip": _gzip, "zip": _zip, "xlsx": _sheets, "xls": _sheets}[box.what]
+    opener = {"gzip": _gzip, "zip": _zip, "xlsx": _sheets, "xls": _sheets, "html": _sheets}[box.what]
     try:
         return [whole, *opener(source, name, whole, overlay, rows)]
+    except ContainerError as error:
+        whole.notes += [i.fact() for i in error.issues]
+        return [whole]
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
         whole.notes.append("it can't be opened: cut off, damaged or under a password")
         return [whole]
@@ -85,5 +96,48 @@ class _Owning(io.BufferedReader):
 
 
 def _sheets(source: Readable, name: str, whole: Inspection, overlay: Path | None, rows: int) -> Iterator[Inspection]:
-    whole.notes.append("a workbook: its sheets can't be read here")
-    return iter(())
+    """Each sheet with cells as a table of its own; sheets are named by number, their names may be anything."""
+    with closing(open_book(source, Place(file=name), rows=rows + limits.HEADER_ROWS + 1)) as book:
+        whole.notes += _of_book(book)
+        for sheet in book.sheets:
+            if sheet.cells:
+                found = Inspection(f"{name}!sheet {sheet.number}", whole.container, whole.kind, sheet=str(sheet.number))
+                found.notes += _of_sheet(sheet)
+                profile(found, SheetTable(sheet), overlay, rows)
+                yield found
+
+
+def _of_book(book: Book) -> Iterator[str]:
+    yield f"{len(book.sheets)} sheets, {sum(s.cells > 0 for s in book.sheets)} of them with cells"
+    if book.epoch_1904:
+        yield "its dates count from 1904"
+    if book.macros:
+        yield "it has macros; they are never run"
+
+
+def _of_sheet(sheet: Sheet) -> Iterator[str]:
+    if sheet.state != "visible":
+        yield "the sheet is hidden"
+    counts = {"hidden rows": sheet.hidden_rows, "hidden columns": sheet.hidden_columns, "comments": sheet.comments}
+    yield from (f"{n} {what}" for what, n in {**counts, "merged ranges": len(sheet.merges)}.items() if n)
+    kinds = Counter(k for row in islice(sheet.rows.rows(), 1000) for k in row.kinds)
+    formulas = sum(n for k, n in kinds.items() if k.isupper())
+    for what, n in (
+        ("formulas", formulas),
+        ("errors", kinds["e"] + kinds["E"]),
+        ("dates of the spreadsheet", kinds["d"]),
+    ):
+        if n:
+            yield f"{n} cells of the first 1,000 rows are {what}"
+    if kinds["x"]:
+        yield f"{kinds['x']} numbers have lost digits in the spreadsheet"
+
+
+@dataclass(frozen=True)
+class SheetTable:
+    """The rows of a sheet as texts."""
+
+    sheet: Sheet
+
+    def rows(self) -> Iterator[list[str]]:
+        return (texts for row in self.sheet.rows.rows() if any(texts := row.texts()))

@@ -16,6 +16,7 @@ from masterkey_etl.inspect.kinds import Guess
 from masterkey_etl.inspect.relations import KeyGuess, Keys, Neighbours, PairGuess, series
 from masterkey_etl.readers.delimited import LocalFile, Readable
 from masterkey_etl.readers.pairs import code_for_message
+from masterkey_etl.readers.sheet_book import book_form
 from masterkey_etl.values import nfkc
 from masterkey_fhir.issue import Place
 
@@ -94,6 +95,8 @@ def inspect_source(source: Readable, name: str, *, overlay: Path | None = None, 
     with source.open() as stream:
         head = stream.read(kinds.HEAD)
     box = kinds.container(head)
+    if book_form(head) == "html":
+        box = Guess("html", 0.9, "begins as a web page, as some programs write workbooks")
     if not head:
         return [Inspection(name, box, Guess("empty", 1.0, "the file has no bytes"))]
     if box.what != "plain":
