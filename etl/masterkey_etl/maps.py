@@ -79,7 +79,7 @@ def keep(map_: CompiledMap, workspace: Workspace) -> Path:
     So an explanation stays right whatever becomes of the map, its source model or the concept tables.
     """
     target = _kept(map_.version, workspace)
-    if not target.exists() or "files" not in kept(map_.version, workspace):
+    if "files" not in (_said(target) or ()):  # not here yet, damaged, or of an older masterkey
         blocks = {block: [asdict(leaf) for leaf in map_.leaves(block)] for block in map_.blocks}
         headers = {c.id: c.header for c in map_.model.columns}
         said = {"source": map_.model.id, "headers": headers, "blocks": blocks, "text": map_.text}
@@ -90,9 +90,21 @@ def keep(map_: CompiledMap, workspace: Workspace) -> Path:
 
 
 def kept(version: str, workspace: Workspace) -> dict[str, Any]:
-    """What `keep` wrote."""
-    said: dict[str, Any] = json.loads(_kept(version, workspace).read_bytes())
+    """What `keep` wrote. Raises MapError (etl.map-kept) when it is gone or damaged."""
+    path = _kept(version, workspace)
+    said = _said(path)
+    if said is None:
+        raise MapError(issue("etl.map-kept", Place(file=f"maps/{path.name}")))
     return said
+
+
+def _said(path: Path) -> dict[str, Any] | None:
+    """The content of a kept map; None when it is gone or damaged."""
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) and {"source", "blocks", "text"} <= said.keys() else None
 
 
 # -- earlier versions of a map --------------------------------------------------------------------------------

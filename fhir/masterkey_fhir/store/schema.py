@@ -263,8 +263,9 @@ issue = Table(
     Column("events", Integer, nullable=False),
     UniqueConstraint("site", "identity"),
     Index("ix_issue_file", "site", "file", "state"),
-    Index("ix_issue_site", "site", "state", "turn", "id"),
-    Index("ix_issue_state", "state", "turn", "id"),
+    Index("ix_issue_site", "site", "state", "id"),
+    Index("ix_issue_state", "state", "id"),
+    Index("ix_issue_turn", "turn", "id"),
     Index("ix_issue_rule", "rule", "id"),
     Index("ix_issue_changed", "changed", "id"),
 )

@@ -87,8 +87,9 @@ def _event() -> None:
 
 def _index() -> None:
     op.create_index("ix_issue_file", "issue", ["site", "file", "state"], unique=False)
-    op.create_index("ix_issue_site", "issue", ["site", "state", "turn", "id"], unique=False)
-    op.create_index("ix_issue_state", "issue", ["state", "turn", "id"], unique=False)
+    op.create_index("ix_issue_site", "issue", ["site", "state", "id"], unique=False)
+    op.create_index("ix_issue_state", "issue", ["state", "id"], unique=False)
+    op.create_index("ix_issue_turn", "issue", ["turn", "id"], unique=False)
     op.create_index("ix_issue_rule", "issue", ["rule", "id"], unique=False)
     op.create_index("ix_issue_changed", "issue", ["changed", "id"], unique=False)
 
