@@ -25,7 +25,7 @@ _EXPECTED = {
     "flag": frozenset("bsn "),
     "date": frozenset(" "),
 }
-_PROBLEMS = {"e": "error", "u": "uncached", "x": "digits"}
+_PROBLEMS = {"e": "error", "u": "uncached", "x": "digits", "l": "long", "z": "nul", "q": "bytes"}
 _EXPONENT = re.compile(r"[+-]?[0-9](?:\.[0-9]+)?E\+[0-9]{1,3}")
 _FIRST_SERIAL = 10_000  # 1927: a smaller number in a date column may be an age, a year
 _CLOCK = re.compile("%[HMS]")
@@ -71,7 +71,7 @@ class SheetCells:
 
     def _unknown(self, place: int, rows: list[list[str]], here: str, found: set[str]) -> None:
         """A column that no model knows is kept out whole: its cells need no look."""
-        if found & set("eux"):
+        if found & _PROBLEMS.keys():
             for row in rows:
                 row[place] = "" if row[place] == REFUSED else row[place]
 

@@ -124,7 +124,7 @@ class _Table:
         if kind != " " and self._column < _LAST_COLUMN:
             self._columns.append(self._column)
             self._values.append(text)
-            self._kinds.append("s")
+            self._kinds.append("s" if kind == "w" else kind)
 
     def end_row(self) -> None:
         self.end_cell()

@@ -110,20 +110,27 @@ class Headers:
         """The tables whose header begins in the first of these rows: of the first model that has one there, then of
         the others in the columns that are left."""
         found: list[Table] = []
+        simple = [header_key(n) if n and len(n) <= _LONGEST else "" for n in rows[0][1]]
         for model in self.models:
-            for table in self._of(model, rows, merged):
+            for table in self._of(model, rows, merged, simple):
                 if all(table.last < other.first or other.last < table.first for other in found):
                     found.append(table)
         return found
 
     def _of(
-        self, model: SourceModel, rows: Sequence[Line], merged: Mapping[tuple[int, int], tuple[int, int]]
+        self,
+        model: SourceModel,
+        rows: Sequence[Line],
+        merged: Mapping[tuple[int, int], tuple[int, int]],
+        simple: Sequence[str],
     ) -> Iterator[Table]:
+        """`simple`: the header keys of the first row."""
         number, depth = rows[0][0], rows_of(model)
         window = [line for line in rows if line[0] < number + depth]
         keys = self.keys[model.id]
         names = _names(window, merged, keys) if depth > 1 else list(rows[0][1])
-        columns = [keys.get(header_key(n.lstrip("\ufeff"))) if n and len(n) <= _LONGEST else None for n in names]
+        spelled = simple if depth == 1 else [header_key(n) if len(n) <= _LONGEST else "" for n in names]
+        columns = [keys.get(key) if key else None for key in spelled]
         for first, last in _spans(names, columns, len(model.columns)):
             at = [i for i in range(first, last + 1) if columns[i] in model.key_positions]
             yield Table(model.id, number, depth, first, last, names[first : last + 1], at)

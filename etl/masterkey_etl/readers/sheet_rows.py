@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from masterkey_etl.header import header_key
+from masterkey_etl.header import header_key, header_keys
 from masterkey_etl.readers.notes import Notes
 from masterkey_etl.readers.rows import Chunk, Row, getter
 from masterkey_etl.readers.sheet_cells import SheetCells
@@ -148,9 +148,12 @@ class SheetRows(Iterator[Row]):
             yield from self._of_table(laid, table, places, self._cleaned, only)
 
     def _cells(self) -> SheetCells:
-        match = self._model.match(self._tables.names)
-        of_place = {p: i for i, p in enumerate(match.positions) if p is not None}
-        at = [of_place.get(n) for n in range(len(self._tables.names))]
+        keys, taken = header_keys(self._model), set[int]()
+        at: list[int | None] = []
+        for name in self._tables.names:  # the first of each name, as the header's match has it
+            column = keys.get(header_key(name))
+            at.append(None if column in taken else column)
+            taken |= {column} if column is not None else set()
         return SheetCells(self._model, at, self._year_limit, self._tables.book.epoch_1904)
 
     def _of_table(

@@ -11,14 +11,17 @@ from xml.parsers import expat
 import orjson
 
 from masterkey_etl.readers import limits
+from masterkey_etl.readers.rows import REFUSED
 from masterkey_etl.readers.sheet_scratch import Blocks
+from masterkey_etl.readers.text import REPLACEMENT
 
 _PER_BLOCK = 2048
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 
 
 class Text(NamedTuple):
-    """A text without outer blanks; kind w when it had some, blank when nothing is left."""
+    """A text without outer blanks; kind w when it had some, blank when nothing is left. Of texts that can't be kept the
+    text is REFUSED: l too long, z with a NUL, q with characters that could not be decoded."""
 
     text: str
     kind: str
@@ -31,12 +34,14 @@ def cleaned(raw: str) -> Text:
     text = raw.strip()
     if not text:
         return Text("", " ")
+    if len(text) > limits.FIELD or "\0" in text or REPLACEMENT in text:
+        return Text(REFUSED, "l" if len(text) > limits.FIELD else "z" if "\0" in text else "q")
     return Text(text, "s" if len(text) == len(raw) else "w")
 
 
 def _decoded(found: re.Match[str]) -> str:
     code = int(found[1], 16)
-    return "\ufffd" if 0xD800 <= code <= 0xDFFF else chr(code)
+    return REPLACEMENT if 0xD800 <= code <= 0xDFFF else chr(code)
 
 
 class Strings:

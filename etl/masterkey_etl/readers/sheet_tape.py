@@ -20,7 +20,8 @@ class TapeRow(NamedTuple):
     """The cells of a row that are not blank, by column (0-based) when `columns` says so, else from column 0 on.
 
     `kinds` has one letter per value: s text, w text that had outer blanks, n number, x number with lost digits,
-    d date, m month, y year, t time, b boolean, e error, u formula without a value, blank nothing; a capital is
+    d date, m month, y year, t time, b boolean, e error, u formula without a value, l z q texts that can't be kept
+    (sheet_strings.Text), blank nothing; a capital is
     the result of a formula. Dates are ISO text, numbers have no exponent; e, u and x have REFUSED as their text.
     """
 

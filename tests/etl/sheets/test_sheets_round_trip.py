@@ -31,7 +31,7 @@ _ROW = st.tuples(
     st.one_of(st.none(), _TEXT),
 )
 _TABLE = st.lists(_ROW, min_size=1, max_size=12)
-_SETTINGS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SETTINGS = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def as_csv(header: list[str], rows: list[tuple[Any, ...]]) -> bytes:
