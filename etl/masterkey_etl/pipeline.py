@@ -167,6 +167,8 @@ def _map_record(flow: Flow, record: Record) -> Mapped | None:
         flow.names.add(name)
     if flow.only is not None and name not in flow.only:
         return None
+    if standing.is_marked(flow, record):
+        return standing.deleted(flow, name, record)
     whole, parts, where = flow.compiled.parted(record, flow.context, flow.ledger)
     rows = record.rows or (record.row,)
     made = [Produced(block, resource, rows) for block, resource in whole]

@@ -23,8 +23,10 @@ PAGE = 10_000
 
 @dataclass
 class Changes:
-    """`resources`: (type, created | changed | deleted) -> how many; `cdm`: table -> rows (before, after) of the
-    patients concerned."""
+    """`resources`: (type, created | changed | deleted) -> how many whose content does.
+
+    `cdm`: table -> rows (before, after) of the patients concerned.
+    """
 
     resources: Counter[tuple[str, str]] = field(default_factory=Counter)
     cdm: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -91,7 +93,7 @@ def _resources(before: Reader, now: Reader, site: str, names: Iterable[tuple[str
     for kind, id_ in names:
         old, new = before.read(site, kind, id_), now.read(site, kind, id_)
         was, is_ = bool(old and not old.deleted), bool(new and not new.deleted)
-        if was or is_:
+        if was != is_ or (old and new and was and old.text != new.text):
             found[kind, "changed" if was and is_ else "deleted" if was else "created"] += 1
     return found
 

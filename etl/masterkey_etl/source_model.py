@@ -97,6 +97,7 @@ class SourceModel(_Strict):
     encoding: tuple[str, ...] = ("utf-8-sig",)
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     delivery: Literal["snapshot", "delta"] = "snapshot"
+    deleted: Mapping[Identifier, str] = Field(default_factory=dict)  # column: value of a row that deletes its record
     null_tokens: tuple[str, ...] = ("",)
     key: tuple[str, ...] = ()
     repeat_by: Identifier | None = None  # the column that names the group a row is an item of
@@ -371,6 +372,7 @@ def _unknown_columns(model: SourceModel) -> Iterator[_Finding]:
         (("columns", i, "not_after", j), d) for i, c in enumerate(model.columns) for j, d in enumerate(c.not_after)
     ]
     named += [(("repeat_by",), model.repeat_by)] if model.repeat_by is not None else []
+    named += [(("deleted", c), c) for c in model.deleted]
     for loc, name in named:
         if name not in model.index:
             yield loc, f"{name} is not the id of a column", alternatives(name, model.index)

@@ -17,6 +17,7 @@ from masterkey_fhir.store.deliveries import Cells
 
 ASIDE = "the resource it went into was set aside"
 HELD = "the resource it went into waits for another one"
+DELETED = "the row says that its record is deleted"
 MOVED = "its patient was merged into another one"
 _REPORT = frozenset(("DiagnosticReport", "Observation", "Procedure", "Specimen", "Task"))
 
@@ -65,6 +66,28 @@ def hold(flow: Flow, mapped: Mapped, p: Produced, rule: str, waits: frozenset[st
     mapped.held.append((p, waits))
     place = replace(flow.place, row=p.rows[0] if p.rows else None, field=p.block)
     flow.issues.append(issue(rule, place, record=p.name, waits_for=", ".join(sorted(waits)[:3])))
+
+
+def is_marked(flow: Flow, record: Record) -> bool:
+    """Does the row say that its record is deleted? (`deleted` of the source model)"""
+    assert flow.ledger is not None
+    model = flow.ledger.model
+    return bool(model.deleted) and all(record.values[model.index[c]] == v for c, v in model.deleted.items())
+
+
+def deleted(flow: Flow, name: str, record: Record) -> Mapped:
+    """Such a record makes nothing; its values are set aside."""
+    assert flow.ledger is not None
+    ledger, model = flow.ledger, flow.ledger.model
+    for column in range(len(model.columns)):
+        group = model.group_of.get(column)
+        parts = (record,) if group is None else tuple(record.groups.get(group, ())) or (record,)
+        for part in parts:
+            n = ledger.cells(part, column)
+            if n > 0 and (not ledger.is_tree or _value(flow, part, column)):
+                ledger.exceptions(column, "set_aside", DELETED, n)
+    flow.counts["marked deleted"] += 1
+    return Mapped(name, record, {}, [], deleted=True)
 
 
 # -- the account ----------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from masterkey_fhir.store.deliveries import Held
 from masterkey_fhir.store.draft import Draft, draft
 
 WAITING = ("etl.held", "etl.patient-unknown")  # the rules of Issues about held resources
-DELETED = "the row says that its record is deleted"
 
 
 @dataclass

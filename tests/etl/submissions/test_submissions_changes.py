@@ -75,6 +75,19 @@ def test_absent_from_a_delta_means_nothing(tiny: Any) -> None:
     assert tiny.state() == before and tiny.issues() == []
 
 
+def test_a_row_that_says_deleted_deletes_its_record_and_its_values_are_told(tiny: Any) -> None:
+    model = tiny.data / "mappings" / "sources" / "tiny_delta" / "1.yaml"
+    model.write_text(model.read_text().replace("record:", "deleted: {change: gone}\nrecord:"))
+    tiny.cases(ONE, TWO)
+    tiny.reports("1 positive", "2 negative", name="delta.csv")
+    report = tiny.reports("2 gone", name="delta.csv")
+    assert tiny.values()["Observation"] == ["positive"] and report.exit_code == 0
+    balance = {(x.column, x.status): x.n for x in report.stored[0].ledger}
+    assert balance == {("pid", "set_aside"): 1, ("change", "set_aside"): 1}
+    submissions.take_back(tiny.data, 3)
+    assert tiny.values()["Observation"] == ["negative", "positive"]
+
+
 def test_a_b_a_is_three_deliveries(tiny: Any) -> None:
     numbers = [tiny.cases(row).stored[0].submission for row in (ONE, "1 male 1951-01-02 sarcoma", ONE)]
     assert numbers == [1, 2, 3] and tiny.values()["Patient"] == ["1950-01-02"]
