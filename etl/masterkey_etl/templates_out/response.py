@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,9 +39,9 @@ def rows(form: Form, resource: Json) -> list[Row]:
     seen: dict[str, int] = {}
     for group in _items(resource):
         part = parts.get(str(group.get("linkId")))
-        found = dict(_answers(group))
+        found = _joined({}, _answers(group))
         if part is None or not part.repeats:
-            base |= found | _complete(part)
+            base = _joined(base, found.items()) | _complete(part)
             continue
         n = seen[part.name] = seen.get(part.name, 0) + 1
         place = {"redcap_repeat_instrument": part.name, "redcap_repeat_instance": str(n)}
@@ -49,6 +49,14 @@ def rows(form: Form, resource: Json) -> list[Row]:
     key = base.get(KEY, "")
     blank = {"redcap_repeat_instrument": "", "redcap_repeat_instance": ""}
     return [{KEY: key} | blank | row for row in (base, *more)]
+
+
+def _joined(row: Row, answers: Iterable[tuple[str, str]]) -> Row:
+    """The row with more answers; two to one question stand side by side, which the reader tells."""
+    out = dict(row)
+    for name, text in answers:
+        out[name] = f"{out[name]}; {text}" if name in out and out[name] != text else text
+    return out
 
 
 def _complete(part: Part | None) -> Row:

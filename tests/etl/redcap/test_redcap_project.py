@@ -228,14 +228,13 @@ def test_json_with_a_cut_end_is_read_up_to_it(begun: Callable[..., Project], tmp
     assert "etl.json-broken" in got.rules() and got.count.rows == 2 and got.fatal == []
 
 
-@given(
-    st.lists(
-        st.lists(
-            st.sampled_from(["a", "b_1", "text", "radio", "1, A | 2", "é|,", '"', "\n", "", "y", "calc"]), max_size=20
-        ),
-        max_size=6,
-    )
+CELLS = st.sampled_from(
+    ["a", "b_1", "text", "radio", "1, A | 2", "é|,", '"', "\n", "", "y", "calc", "\x85", "[a] = '1"]
 )
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(CELLS, max_size=20), max_size=6))
 def test_any_dictionary_gives_a_model_or_is_refused(rows: list[list[str]]):
     out = io.StringIO()
     writer = csv.writer(out)
