@@ -78,11 +78,11 @@ def performance() -> str:
         for r in results["benchmarks"]
     ]
     parts = [head, table(["work", "ours", "peer", "ratio", "bar", "note"], rows)]
-    if stages := results.get("stages"):
+    for stages in results["stages"]:
         parts.append(
             f"\n## {stages['title']}\n\n"
             + table(["stage", "seconds"], [[k, f"{v:,.1f}"] for k, v in stages["seconds"].items()])
-            + f"\n\nPeak memory {stages['peak_mb']:,} MB."
+            + f"\n\nPeak memory {stages['peak_mb']:,} MB.{stages.get('note', '')}"
         )
     return "\n".join(parts) + "\n"
 

@@ -1,7 +1,8 @@
 """`make bench`: every bench_*.py in its own process; their JSON lines into results.json.
 
 A benchmark prints one JSON object a line: name, unit, ours, and where there is a peer in the same run peer,
-peer_name, ratio; bar and note are texts. An object with "stages" is the table of the end-to-end run.
+peer_name, ratio; bar and note are texts. An object with "stages" is a table of an end-to-end run
+(of 100,000 patients: MASTERKEY_BENCH_PATIENTS=100000 python tests/benchmarks/run.py bench_end_to_end, about an hour).
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def main() -> int:
     before = json.loads(path.read_text(encoding="utf-8")) if wanted and path.exists() else {}
     found = [o for script in scripts for o in objects(script)]
     named = {o["name"]: o for o in [*before.get("benchmarks", []), *(o for o in found if "stages" not in o)]}
-    stages = next((o["stages"] for o in found if "stages" in o), before.get("stages"))
+    stages = {s["title"]: s for s in [*before.get("stages", []), *(o["stages"] for o in found if "stages" in o)]}
     results = {
         "date": date.today().isoformat(),
         "machine": machine(),
         "benchmarks": list(named.values()),
-        "stages": stages,
+        "stages": list(stages.values()),
     }
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
