@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from masterkey_etl.files import WorkspaceError, read_issue
-from masterkey_etl.readers.delimited import LocalFile
 from masterkey_etl.readers.recognise import is_office
 from masterkey_etl.readers.sheet_scratch import seekable
 from masterkey_etl.readers.sheet_zip import ENCRYPTED, Bounded, Budget, ContainerError, open_member, open_zip
@@ -79,8 +78,9 @@ def members(path: Path, site: str, scratch: Path | None, tell: Tell) -> Iterator
     with stream:
         head = stream.read(_HEAD)
         stream.seek(0)
-        if is_office(head) and sheets.is_registry_workbook(book := LocalFile(path, scratch)):
-            yield from (Member(f"{path.name}!{part}", partial(io.BytesIO, data)) for part, data in sheets.members(book))
+        parts, _ = sheets.split(stream, head, scratch)
+        if parts is not None:
+            yield from _sheets(path.name, parts, lambda: tell(issue("etl.container-empty", place)))
             return
         if not is_container(head):
             yield None
@@ -161,7 +161,11 @@ class _Opened:
             assert isinstance(stream, io.BufferedReader)
             head = stream.peek(_HEAD)[:_HEAD]
             if not is_container(head):
-                yield Member(name, lambda: stream)
+                parts, whole = sheets.split(stream, head, self.scratch)
+                if parts is None:
+                    yield Member(name, lambda: whole)
+                else:
+                    yield from _sheets(name, parts, lambda: self._say("etl.container-empty", name))
             elif depth > 1:
                 what = "a gzip file" if head.startswith(GZIP) else "a zip file"
                 self._say("etl.container-nested", name, what=what)
@@ -181,6 +185,13 @@ class _Opened:
 
     def _say(self, rule: str, name: str, **facts: str | int) -> None:
         self.tell(replace(issue(rule, Place(self.place.site, name)), facts=facts))
+
+
+def _sheets(name: str, parts: sheets.Parts, empty: Callable[[], None]) -> Iterator[Member]:
+    """The sheets of a registry workbook."""
+    if not parts:
+        empty()
+    yield from (Member(f"{name}!{part}", partial(io.BytesIO, data)) for part, data in parts)
 
 
 def _refusal(info: zipfile.ZipInfo, name: str) -> str:

@@ -10,11 +10,15 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from masterkey_etl.header import header_key
 from masterkey_etl.readers.delimited import Readable
-from masterkey_etl.readers.recognise import ENOUGH, recognise_header
+from masterkey_etl.readers.recognise import ENOUGH, is_office, recognise_header
 from masterkey_etl.readers.sheet_book import book_form, head_of, open_book
+from masterkey_etl.readers.sheet_scratch import seekable
 from masterkey_etl.readers.sheet_tape import Sheet
 from masterkey_etl.readers.sheet_zip import ContainerError
 from masterkey_etl.source_model import SourceModel, known_models
@@ -24,6 +28,59 @@ from masterkey_fhir.issue import Place
 
 _LOOKED_AT = 3  # rows of each sheet that tell whether it is a registry workbook
 _UNREADABLE = {"e": "#ERROR", "u": "#FORMULA", "x": "#DIGITS"}  # what no column accepts: told by the reader
+
+
+Parts = list[tuple[str, bytes]]
+
+
+def split(stream: BinaryIO, head: bytes, scratch: Path | None) -> tuple[Parts | None, BinaryIO]:
+    """The sheets of a registry workbook, None for any other file; and the stream from its beginning.
+
+    A stream that can't seek is copied into scratch when it may be a workbook.
+    """
+    if not is_office(head):
+        return None, stream
+    copy = seekable(stream, scratch)
+    book = _Held(copy, scratch)
+    parts = list(members(book)) if is_registry_workbook(book) else None
+    copy.seek(0)
+    return parts, copy
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A stream that is read several times and stays open."""
+
+    stream: BinaryIO
+    scratch: Path | None
+
+    def open(self) -> BinaryIO:
+        self.stream.seek(0)
+        return io.BufferedReader(_Lent(self.stream))
+
+    def pseudonym(self, *key: str) -> str:
+        return ""  # no record is named while a workbook is split
+
+
+class _Lent(io.RawIOBase):
+    """Closing it leaves the stream open."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def is_registry_workbook(source: Readable) -> bool:
@@ -88,4 +145,4 @@ def _csv(rows: Sequence[Sequence[str]]) -> bytes:
     return out.getvalue().encode("utf-8", "replace")
 
 
-__all__ = ["is_registry_workbook", "members"]
+__all__ = ["is_registry_workbook", "members", "split"]

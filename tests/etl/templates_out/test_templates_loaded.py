@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import openpyxl
 import pytest
 
-from masterkey_etl import assessment, loading
+from masterkey_etl import assessment, containers, loading
 from masterkey_etl.readers import LocalFile, recognise
 from masterkey_etl.synth.cohort import Patient
 from masterkey_etl.templates_out import filled, questionnaire, workbook
 from masterkey_etl.templates_out.form import Form
 from masterkey_fhir.check import check
+from masterkey_fhir.issue import Issue
 
 SITE = "vn_nci"  # a site that has no map
 
@@ -152,3 +155,36 @@ def test_each_sheet_is_recognised_as_itself(the_form: Form, rows: filled.Rows, t
     csv_sheets(tmp_path, the_form, rows)
     for path in sorted(tmp_path.iterdir()):
         assert recognise(LocalFile(path)).id == f"registry_workbook/{path.stem[3:]}"
+
+
+def test_a_workbook_in_a_zip_gives_its_sheets_and_an_empty_one_is_told(
+    the_form: Form, rows: filled.Rows, tmp_path: Path
+):
+    workbook.build(the_form, rows=rows).save(tmp_path / "a.xlsx")
+    workbook.write(tmp_path / "empty.xlsx", the_form)
+    with zipfile.ZipFile(tmp_path / "both.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "a.xlsx", "monthly/a.xlsx")
+        archive.write(tmp_path / "empty.xlsx", "empty.xlsx")
+        archive.writestr("note.csv", "x\n1\n")
+    found: list[Issue] = []
+    members = [m for m in containers.members(tmp_path / "both.zip", SITE, None, found.append) if m is not None]
+    names = [m.name for m in members]
+    assert names == [
+        *(f"both.zip!monthly/a.xlsx!{p.name}" for p in the_form.parts if p.name in rows),
+        "both.zip!note.csv",
+    ]
+    assert [(i.rule, i.place.file) for i in found] == [("etl.container-empty", "both.zip!empty.xlsx")]
+    alone = list(containers.members(tmp_path / "empty.xlsx", SITE, None, found.append))
+    assert alone == [] and found[-1].place.file == "empty.xlsx"
+
+
+def test_another_workbook_stays_what_it_is(tmp_path: Path):
+    book = openpyxl.Workbook()
+    book.active.append(["a", "b"])
+    book.save(tmp_path / "other.xlsx")
+    data = (tmp_path / "other.xlsx").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        archive.writestr("other.xlsx", data)
+    assert list(containers.members(tmp_path / "other.xlsx", SITE, None, print)) == [None]
+    (opened,) = [m.open().read() for m in containers.members(tmp_path / "one.zip", SITE, None, print) if m]
+    assert opened == data
