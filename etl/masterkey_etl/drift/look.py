@@ -26,8 +26,8 @@ from masterkey_etl.readers.rows import REFUSED
 from masterkey_etl.source_model import Column, SourceModel
 from masterkey_etl.values import nfkc
 
-ROWS = 2_000
-CODE_ROWS = 20_000
+ROWS = 1_000
+CODE_ROWS = 10_000
 CODES = 300  # distinct codes beyond which a column is no list
 SHAPES = 12
 NEW = "+"  # stands before the header of a column that no model knows, where others have their id
@@ -137,11 +137,12 @@ class _Watcher:
     """Fills the look of one column."""
 
     def __init__(self, model: SourceModel, name: str, seen: ColumnLook, hide: Hide) -> None:
-        self.seen, self.hide, self.model = seen, hide, model
+        self.seen, self.hide = seen, hide
         self.column: Column | None = None if name.startswith(NEW) else model.column(name)
         self.nulls = model.nulls[self.column.position] if self.column else frozenset([""])
         self.label: int | None = None
         self.check = check_of(self.column, values.this_year() + 1) if self.column else None
+        self.declared = _declared(model, self.column)
         if self.column is None or self.column.type in ("code", "label", "flag"):
             seen.codes = Counter()
 
@@ -180,12 +181,8 @@ class _Watcher:
     def _code(self, text: str) -> str:
         """A declared code and what looks like one as written; another as a keyed hash."""
         clean = nfkc(text)
-        declared = self.column is not None and (text in self.column.codes or self._is_declared_label(clean))
+        declared = text in self.declared or clean in self.declared
         return clean if declared or code_for_message(clean) == clean else f"~{self.hide(clean)}"
-
-    def _is_declared_label(self, clean: str) -> bool:
-        owners = [c for c in self.model.columns if self.column is not None and c.label == self.column.id]
-        return any(clean == nfkc(text) for c in owners for text in c.codes.values())
 
     def _typed(self, text: str, n: int) -> None:
         if self.column is None or self.column.type == "date":
@@ -214,6 +211,14 @@ class _Watcher:
         for (code, label), n in Counter(zip(codes, labels, strict=True)).items():
             if label.strip() and len(self.seen.labels) < CODES:
                 self.seen.labels.setdefault(nfkc(code), Counter())[nfkc(label)] += n
+
+
+def _declared(model: SourceModel, column: Column | None) -> frozenset[str]:
+    """Codes of a code column; of a label column the texts of the codes it labels."""
+    if column is None:
+        return frozenset()
+    owners = [c for c in model.columns if c.label == column.id]
+    return frozenset((*column.codes, *(nfkc(text) for c in owners for text in c.codes.values())))
 
 
 def _kind(text: str) -> str:
