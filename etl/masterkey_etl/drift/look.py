@@ -27,7 +27,7 @@ from masterkey_etl.source_model import Column, SourceModel
 from masterkey_etl.values import nfkc
 
 ROWS = 1_000
-CODE_ROWS = 10_000
+CODE_ROWS = 4_000
 CODES = 300  # distinct codes beyond which a column is no list
 SHAPES = 12
 NEW = "+"  # stands before the header of a column that no model knows, where others have their id
