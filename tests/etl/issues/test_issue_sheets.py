@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,8 +32,6 @@ class Desk:
         self.root, self.out = root / "data", root / "out"
         self.workspace = Workspace.open(self.root, create=True)
         self.repository = Repository.open(self.workspace.repository_url)
-        for site in (SITE, OTHER):
-            self.deliver(site, "Ann", "Ben", "Cid", "Dan")
 
     def deliver(self, site: str, *values: str) -> None:
         """One Issue a record, about these values."""
@@ -66,8 +65,20 @@ class Desk:
             return repr([[tuple(r) for r in c.exec_driver_sql(f"SELECT * FROM {n}")] for n in names])
 
 
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the first deliveries, made once."""
+    root = tmp_path_factory.mktemp("delivered")
+    found = Desk(root)
+    for site in (SITE, OTHER):
+        found.deliver(site, "Ann", "Ben", "Cid", "Dan")
+    found.repository.close()
+    return root
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(delivered: Path, tmp_path: Path) -> Iterator[Desk]:
+    shutil.copytree(delivered, tmp_path, dirs_exist_ok=True)
     found = Desk(tmp_path)
     yield found
     found.repository.close()
