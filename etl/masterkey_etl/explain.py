@@ -14,6 +14,7 @@ from masterkey_etl.ledger import Ledger
 from masterkey_etl.readers import read as read_whole
 from masterkey_etl.readers import read_delivery
 from masterkey_etl.readers.rows import Rows
+from masterkey_etl.readers.sheet_tables import as_written
 from masterkey_etl.receive import Delivery, kept_delivery
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.workspace import Workspace
@@ -181,7 +182,7 @@ class _Explainer:
         if self.workspace.role != "site" or not rows or not submission.sha256:
             return {}
         delivery = kept_delivery(self.workspace, submission.site, submission.file, submission.sha256, submission.bytes)
-        if model.kind != "delimited":
+        if model.kind != "delimited" or not as_written(delivery, model):
             return _of_records(delivery, model, set(rows))
         reading = read_whole(delivery, model)  # its encoding and header, wherever that stands
         with closing(Rows(delivery.open(), reading.encoding.name, model.delimiter)) as read:

@@ -54,6 +54,12 @@ def read(
     return reading
 
 
+def as_written(source: Readable, model: SourceModel) -> bool:
+    """Is it text, parted as the model says? Else its rows are found through `read` alone."""
+    head = _text_head(source)
+    return not (book_form(head) or flat_json.is_rows(source)) and _delimiter_of(head, model) == model.delimiter
+
+
 def count(stream: BinaryIO, model: SourceModel) -> IndependentCount:
     """What other parsers find in the same bytes."""
     buffered: io.BufferedReader[Any] = io.BufferedReader(stream, _HEAD)
@@ -138,4 +144,4 @@ def _said(delimiter: str) -> str:
     return _NAMES.get(delimiter, repr(delimiter))
 
 
-__all__ = ["DELIMITERS", "TABLES", "count", "of_book", "read", "recognitions"]
+__all__ = ["DELIMITERS", "TABLES", "as_written", "count", "of_book", "read", "recognitions"]
