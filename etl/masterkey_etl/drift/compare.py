@@ -61,7 +61,8 @@ def _encoding(model: SourceModel, old: Look, seen: Look) -> Iterator[Difference]
         now = seen.guess or "no declared encoding throughout"
         yield Difference("encoding", "", old.encoding, now, True, {"encoding": seen.guess})
     elif seen.exact and (seen.encoding, True) != (old.encoding, old.exact):
-        yield Difference("encoding", "", old.encoding, f"{seen.encoding}, which is declared")
+        declared = ", which is declared" if seen.encoding in model.encoding else ""
+        yield Difference("encoding", "", old.encoding, f"{seen.encoding}{declared}")
 
 
 def _delimiter(old: Look, seen: Look) -> Iterator[Difference]:

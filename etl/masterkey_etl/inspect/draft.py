@@ -100,7 +100,7 @@ def draft(found: Inspection, site: str, out: Path, *, name: str = "", by: str = 
 
 def draft_all(found: Sequence[Inspection], site: str, out: Path, *, name: str, by: str) -> list[Drafted]:
     """Drafts of every file that has columns. Raises DraftError, also when none has (etl.draft-no-table)."""
-    tables = [i for i in found if i.columns]
+    tables = [i for i in found if i.columns and i.header]
     if not tables and found:
         raise DraftError(issue("etl.draft-no-table", Place(site, found[-1].file), kind=found[-1].kind.what))
     many = len(tables) > 1

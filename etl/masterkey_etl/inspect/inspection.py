@@ -20,6 +20,7 @@ from masterkey_etl.readers.sheet_book import book_form
 from masterkey_etl.values import nfkc
 from masterkey_fhir.issue import Place
 
+TREES = ("JSON", "NDJSON", "FHIR bundle", "FHIR resource", "FHIR NDJSON", "XML", "FHIR XML")
 ROWS = 20_000  # rows looked at unless said otherwise
 
 
@@ -115,6 +116,10 @@ def _plain(source: Readable, name: str, box: Guess, head: bytes, overlay: Path |
         found.delimiter, found.quote = table.delimiter, table.quote
         _binary(found, head)
         profile(found, table, overlay, rows)
+    elif kind.what in TREES:
+        from masterkey_etl.inspect.trees import profile_tree
+
+        profile_tree(found, source, overlay, rows)
     return found
 
 

@@ -59,7 +59,8 @@ def lines(found: Inspection) -> Iterator[str]:
     yield from (f"  member {m}" for m in found.members)
     if found.columns:
         more = "; more follow and were not looked at" if found.bounded else ""
-        yield f"  {found.rows:,} rows looked at{more}, {len(found.columns)} columns"
+        rows, columns = ("rows", "columns") if found.header else ("records", "leaf paths")
+        yield f"  {found.rows:,} {rows} looked at{more}, {len(found.columns)} {columns}"
         for column in found.columns:
             yield from _column(found, column)
         yield from _together(found)

@@ -149,3 +149,57 @@ def test_any_bytes_give_an_answer(tmp_path_factory: pytest.TempPathFactory, data
     path = tmp_path_factory.mktemp("any") / "x"
     path.write_bytes(data)
     assert all(i.lines() and i.as_dict() for i in inspect(path))
+
+
+def test_leaf_paths_of_json_and_xml_are_profiled(tmp_path: Path) -> None:
+    found = look(tmp_path, b'[{"p": {"id": "A1"}, "drugs": [{"n": 1}, {"n": 2.5}]}, {"p": {"id": "A2"}, "on": true}]')
+    assert found.names == ["p.id", "drugs.n", "on"] and found.rows == 2
+    assert "drugs stands up to 2 times" in " ".join(found.notes)
+    xml = b'<r xmlns="urn:x"><p id="A1"><born>2020-01-02</born></p><v>1</v><v>2</v></r>'
+    found = look(tmp_path, xml)
+    assert found.names == ["p.@id", "p.born", "v"]
+    assert [c.type.what for c in found.columns][1] == "date" and "v stands up to 2 times" in " ".join(found.notes)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b'<!DOCTYPE r [<!ENTITY a "aaaa">]><r>&a;</r>', "declares entities"),
+        (b"<r><a>1</a><b>", "leaf paths"),
+        (b"<r><a>1</a></b>", "no XML"),
+        (b'{"a": 1}\n{"b": \n', "no JSON"),
+        (b"[" * 3000 + b"]" * 3000, "JSON"),
+    ],
+)
+def test_broken_trees_are_told(tmp_path: Path, data: bytes, told: str) -> None:
+    assert told in " ".join(look(tmp_path, data).lines())
+
+
+@pytest.mark.shared
+def test_panel_reports_fit_their_models(shared: Path) -> None:
+    for folder, model in (("cats", "cats/"), ("foundationone", "foundationone/")):
+        path = next(p for p in sorted((shared / "data/genomics" / folder).rglob("*")) if p.suffix in (".json", ".xml"))
+        found = inspect(path)[0]
+        assert found.columns and found.fits[0].model.startswith(model)
+
+
+def test_sheets_of_a_workbook_are_tables(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [
+        ["Export of ward 3"],
+        ["患者番号", "性別", "体重(kg)"],
+        *([f"{i:04d}", "男女"[i % 2], 40.5 + i] for i in range(30)),
+    ]:
+        book.active.append(row)
+    hidden = book.create_sheet("notes")
+    hidden.append(["seen", "by"])
+    hidden.sheet_state = "hidden"
+    book.save(tmp_path / "x.xlsx")
+    whole, first, second = inspect(tmp_path / "x.xlsx")
+    assert whole.container.what == "xlsx" and "2 sheets" in whole.notes[0]
+    assert first.names == ["患者番号", "性別", "体重(kg)"] and first.header_index == 1 and first.rows == 30
+    assert [c.type.what for c in first.columns] == ["text", "code", "decimal"]
+    assert "the sheet is hidden" in second.notes
+    (tmp_path / "x.xlsx").write_bytes((tmp_path / "x.xlsx").read_bytes()[:2000])
+    assert len(inspect(tmp_path / "x.xlsx")[0].notes) == 1
