@@ -12,19 +12,21 @@ items with equal values stay two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from masterkey_etl import values as values_of
 from masterkey_etl.readers.collapse import CleanRow
 from masterkey_etl.readers.notes import Notes
 from masterkey_etl.readers.pairs import code_for_message
+from masterkey_etl.readers.rows import getter
 from masterkey_etl.redcap.logic import Logic, NotEvaluableError, parse
 from masterkey_etl.source_model import SourceModel
 from masterkey_fhir.issue import issue
 
 Values = tuple[str, ...]
 Pseudonym = Callable[..., str]
+Get = Callable[[Sequence[str]], Values]
 _MEMO = 100_000
 RECORD = ""  # the part of a row that belongs to no group
 
@@ -36,6 +38,19 @@ class Part:
     name: str
     own: tuple[int, ...]
     copies: tuple[tuple[int, int], ...]  # (position, position it is copied from)
+    get: Get
+
+    def fills(self, values: Values) -> bool:
+        return any(self.get(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Fields that are asked for together: a group, or one form of the record itself. `needed`: the required ones."""
+
+    get: Get
+    needed: tuple[int, ...]
+    of_record: bool
 
 
 @dataclass(slots=True)
@@ -66,16 +81,17 @@ class RowRules:
         if not _has_rules(self.model):
             yield from rows
             return
-        parts, coded, needed = _parts(self.model), _coded(self.model), _needed(self.model)
-        hidden = self._branching()
+        parts, coded = _parts(self.model), _coded(self.model)
+        units = _units(self.model, parts)
+        hidden, where = self._branching(), getter(_places(self.model))
         copies, ordered = any(p.copies for p in parts.values()), _ordered(self.model)
         for number, values, filled in rows:
             self._codes(number, values, coded)
             self._order(number, values, ordered)
             self._branches(number, values, hidden)
-            self._required(number, values, needed, hidden, parts)
+            self._required(number, values, units, hidden)
             if self.model.repeat_by is not None:
-                self._place(number, values, parts)
+                self._place(number, values, parts, where)
             yield number, _copied(values, parts) if copies else values, filled
         self._finish()
 
@@ -146,25 +162,25 @@ class RowRules:
 
     # -- required fields ------------------------------------------------------------------------------
 
-    def _required(
-        self, row: int, values: Values, needed: list[int], hidden: dict[int, Logic], parts: dict[str, Part]
-    ) -> None:
-        for i in needed:
-            if values[i] or (i not in hidden and self.model.columns[i].shown_when):
-                continue  # given, or nobody can say whether the form asks for it
-            if self._filled(i, values, parts) and (i not in hidden or self._shown(hidden[i], values)):
-                self._tally("etl.required-empty", i, "", row)
+    def _required(self, row: int, values: Values, units: list[Unit], hidden: dict[int, Logic]) -> None:
+        """Told where the row fills the rest of the form, and the form's logic, if one row decides it, shows it."""
+        by = self.model.repeat_by
+        repeats = by is not None and bool(values[self.model.index[by]])
+        for unit in units:
+            if (repeats and unit.of_record) or not any(unit.get(values)):
+                continue
+            for i in unit.needed:
+                if not values[i] and self._asked(i, values, hidden):
+                    self._tally("etl.required-empty", i, "", row)
 
-    def _filled(self, position: int, values: Values, parts: dict[str, Part]) -> bool:
-        """Does this row fill the part, and of the record itself the form, that the column belongs to?"""
-        name, form = self.model.group_of.get(position, RECORD), self.model.columns[position].form
-        if name == RECORD and self.model.repeat_by is not None and values[self.model.index[self.model.repeat_by]]:
-            return False
-        return any(values[i] for i in parts[name].own if not form or self.model.columns[i].form == form)
+    def _asked(self, position: int, values: Values, hidden: dict[int, Logic]) -> bool:
+        if position in hidden:
+            return self._shown(hidden[position], values)
+        return not self.model.columns[position].shown_when  # else nobody can say
 
     # -- the place of a row ---------------------------------------------------------------------------
 
-    def _place(self, row: int, values: Values, parts: dict[str, Part]) -> None:
+    def _place(self, row: int, values: Values, parts: dict[str, Part], where: Get) -> None:
         assert self.model.repeat_by is not None
         by = self.model.index[self.model.repeat_by]
         named = values[by]
@@ -172,22 +188,21 @@ class RowRules:
             self._tally("etl.repeat-unknown", by, code_for_message(named), row)
         elif named:
             self._outside(row, values, parts, named)
-        self._twice(row, values)
+        self._twice(row, values, where(values))
 
     def _outside(self, row: int, values: Values, parts: dict[str, Part], named: str) -> None:
         for part in parts.values():
-            if part.name != named:
+            if part.name != named and part.fills(values):
                 for i in part.own:
                     if values[i]:
                         self._tally("etl.outside-instrument", i, named, row)
 
-    def _twice(self, row: int, values: Values) -> None:
+    def _twice(self, row: int, values: Values, where: Values) -> None:
         """One record, event, instrument and instance in two rows that stand together."""
         key = tuple(values[i] for i in self.model.key_positions)
         if key != self._last:
             self._last = key
             self._seen.clear()
-        where = tuple(values[i] for i in _places(self.model))
         if where in self._seen:
             place = self.notes.at(row, self.model.repeat_by or "")
             self.notes.add(issue("etl.row-repeated", place, record=self.pseudonym(*key)))
@@ -215,13 +230,13 @@ def _parts(model: SourceModel) -> dict[str, Part]:
     """By name: each group, and the record itself without what places its rows."""
     places = {*_places(model), *model.key_positions}
     own = tuple(i for i in range(len(model.columns)) if i not in model.group_of and i not in places)
-    out = {RECORD: Part(RECORD, own, ())}
+    out = {RECORD: Part(RECORD, own, (), getter(own))}
     for name in model.groups:
         positions = model.group_positions(name)
         copies = tuple((i, model.index[of]) for i in positions if (of := model.columns[i].copy_of) is not None)
         theirs = tuple(i for i in positions if model.columns[i].copy_of is None and i not in places)
         if theirs:
-            out[name] = Part(name, theirs, copies)
+            out[name] = Part(name, theirs, copies, getter(theirs))
     return out
 
 
@@ -239,17 +254,28 @@ def _ordered(model: SourceModel) -> list[tuple[int, int]]:
     return [(c.position, model.index[other]) for c in model.columns for other in c.not_after]
 
 
-def _needed(model: SourceModel) -> list[int]:
-    return [c.position for c in model.columns if c.required]
+def _units(model: SourceModel, parts: dict[str, Part]) -> list[Unit]:
+    """Those with a required field. A field without a form is asked for wherever the record is filled."""
+    out = []
+    for part in parts.values():
+        of_record = part.name == RECORD
+        for form in dict.fromkeys(model.columns[i].form if of_record else "" for i in part.own):
+            of_form = [i for i in part.own if model.columns[i].form == form or not of_record]
+            needed = tuple(i for i in of_form if model.columns[i].required)
+            if needed:
+                out.append(Unit(getter(of_form if form else part.own), needed, of_record))
+    return out
 
 
 def _copied(values: Values, parts: dict[str, Part]) -> Values:
     """Each part that this row fills gets its copies."""
+    filled = [part for part in parts.values() if part.copies and part.fills(values)]
+    if not filled:
+        return values
     out = list(values)
-    for part in parts.values():
-        if part.copies and any(values[i] for i in part.own):
-            for position, of in part.copies:
-                out[position] = values[of]
+    for part in filled:
+        for position, of in part.copies:
+            out[position] = values[of]
     return tuple(out)
 
 
