@@ -19,8 +19,9 @@ from masterkey_etl.ledger import IndependentCount
 from masterkey_etl.readers.sheet_book import OLE, book_form
 from masterkey_etl.readers.sheet_layout import Headers, Layout, Line, lay_out
 from masterkey_etl.readers.sheet_scratch import seekable
+from masterkey_etl.readers.sheet_zip import ContainerError
 from masterkey_etl.source_model import SourceModel, known_models
-from masterkey_fhir.issue import Place
+from masterkey_fhir.issue import Place, issue
 
 Merges = dict[tuple[int, int], tuple[int, int]]
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
@@ -40,7 +41,21 @@ class Counted:
 
 
 def count_book(stream: BinaryIO, model: SourceModel) -> IndependentCount:
-    """Rows below the headers of the model's tables, columns of them all, and cells anywhere else."""
+    """Rows below the headers of the model's tables, columns of them all, and cells anywhere else.
+
+    Raises ContainerError (etl.workbook-damaged) where this parser finds what the reader's let pass.
+    """
+    try:
+        return _count(stream, model)
+    except (expat.ExpatError, ValueError, LookupError):
+        raise _damaged() from None
+
+
+def _damaged() -> ContainerError:
+    return ContainerError(issue("etl.workbook-damaged", Place(), problem="two parsers do not agree on it"))
+
+
+def _count(stream: BinaryIO, model: SourceModel) -> IndependentCount:
     headers = Headers([model, *(m for m in known_models() if m.kind in ("delimited", "sheet") and m.id != model.id)])
     rows = surplus = 0
     names: set[tuple[str, int]] = set()
@@ -154,7 +169,7 @@ def _xml_lines(package: Any, name: str, texts: list[str]) -> Iterator[Line]:
         elif tag == "f":
             has_formula = True
         elif tag == "row":
-            row, column = int(found.get("r", row + 1)), -1
+            row, column = int(found["r"]) if found.get("r", "").isdecimal() else row + 1, -1
         elif tag == "rPh":
             aloud = True
 
@@ -233,9 +248,12 @@ def _add(found: Merges, first: tuple[int, int], last: tuple[int, int]) -> None:
 def _old(data: bytes) -> Iterator[Counted]:
     from io import BytesIO
 
-    from python_calamine import CalamineWorkbook
+    from python_calamine import CalamineError, CalamineWorkbook
 
-    book = CalamineWorkbook.from_filelike(BytesIO(data))
+    try:
+        book = CalamineWorkbook.from_filelike(BytesIO(data))
+    except CalamineError:
+        raise _damaged() from None
     for name in book.sheet_names:
         sheet = book.get_sheet_by_name(name)
         merged: Merges = {}

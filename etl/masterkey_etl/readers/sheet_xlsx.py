@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import ge
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,6 +46,7 @@ _REST = re.compile(
     r"(?:<v>([^<]*)</v>|<is><t(?: [^<>]*)?>([^<]*)</t></is>)?</c>)"
 )
 _NOTHING: Cell = ("", " ")
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # https://www.w3.org/TR/xml/#charsets
 _STRANGE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)")
 _REMEMBERED = 100_000  # numbers whose text is remembered, per kind of format
 
@@ -62,13 +64,19 @@ class Package:
         """From a seekable stream. Raises ContainerError: etl.workbook-damaged, etl.container-bomb."""
         return cls(open_zip(stream, place, DAMAGED), place, Budget(place))
 
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Names of parts are compared without case (ECMA-376 part 2, 9.1.1.1)."""
+        return {name.casefold().replace("\\", "/"): name for name in self.archive.namelist()}
+
     def has(self, name: str) -> bool:
-        return name in self.archive.NameToInfo
+        return name.casefold() in self._names
 
     def part(self, name: str) -> BinaryIO:
         if not self.has(name):
             raise damaged(self.place, "a part of it is missing")
-        return open_member(self.archive, self.archive.getinfo(name), self.budget, DAMAGED)
+        info = self.archive.getinfo(self._names[name.casefold()])
+        return open_member(self.archive, info, self.budget, DAMAGED)
 
     def parse(self, name: str, prepare: Callable[[Any, str], None]) -> None:
         """A part through expat. Raises ContainerError (etl.workbook-damaged) when it is not well-formed."""
@@ -272,8 +280,10 @@ class _SheetParser:
         return left + end + rest
 
     def _pieces(self, parser: Any, rows: bytes) -> None:
-        for piece in rows.decode("utf-8").split("</row>"):
-            if not self._fast_row(piece):
+        text = rows.decode("utf-8")
+        usual = _NO_XML.search(text) is None
+        for piece in text.split("</row>"):
+            if not (usual and self._fast_row(piece)):
                 parser.Parse(piece.encode() + _ROW_END, False)
 
     def _fast_row(self, piece: str) -> bool:

@@ -59,6 +59,7 @@ def test_a_cut_and_a_changed_zip(book: bytes, refused: Callable[[bytes], str]) -
         (r'<row r="3"', '<row r="1048577"'),
         ("<worksheet", '<!DOCTYPE x [<!ENTITY a "b">]><worksheet'),
         ("<v>2</v>", "<v>&nbsp;</v>"),
+        ("<v>2</v>", "<v>\x01</v>"),
     ],
 )
 def test_xml_that_lies(
@@ -129,6 +130,14 @@ def test_very_long_and_strange_texts(
     got = run_bytes(data, clinic)
     assert got.column("pid") == ["a1"]
     assert got.n("rejected", "memo") == 1
+
+
+def test_parts_named_in_another_case(book: bytes, run_bytes: Reader, clinic: SourceModel) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            new.writestr(name.replace("xl/worksheets/sheet1", "xl/Worksheets/Sheet1"), old.read(name))
+    assert len(run_bytes(out.getvalue(), clinic).records) == 30
 
 
 def test_macros_are_told_and_not_looked_at(book: bytes, run_bytes: Reader, clinic: SourceModel, patched: Any) -> None:
