@@ -111,7 +111,7 @@ def _enter(flow: Flow, mapped: Mapped, some: list[Produced], reason: str, taken:
     for (column, part), of in _cells(flow, mapped, some):
         n = ledger.cells(of, column) - mapped.told.get((column, part), 0)
         status = ledger.status_of(column)
-        if (column, part) in taken or n <= 0 or status is None or (ledger.is_tree and not _value(flow, of, column)):
+        if (column, part) in taken or n <= 0 or status is None or not _value(flow, of, column):
             continue
         taken.add((column, part))
         ledger.exceptions(column, "set_aside", reason, n)

@@ -149,3 +149,9 @@ def test_a_column_renamed_a_code_new_a_row_broken_are_named_and_the_rest_arrives
     repository = Repository.open(f"sqlite:///{tmp_path / 'ws' / 'repository.db'}")
     assert repository.counts("jp_ncch")["Patient"] >= 65
     repository.close()
+
+
+def test_a_report_before_its_patients_is_held_and_its_blank_cells_count_once(tmp_path: Path, export: Path) -> None:
+    report = loading.load(tmp_path, [export / FILES[1]], site="jp_ncch")
+    assert not report.refused and "etl.ledger-overdrawn" not in {i.rule for i in report.issues}
+    assert sum(r.n for r in report.stored[0].ledger) == 191 * 64
