@@ -1,6 +1,6 @@
 """The key of a cohort: one line per planted fault, with the rule that must tell of it and where.
 
-`row` counts like a spreadsheet (of a tree: the record in its file); `record` holds the key values of the record,
+`row` counts like a spreadsheet (0: the file is one record); `record` holds the key values of the record,
 joined by `|`, "" where the fault is of the file. `rule` is "" where nothing is asked for; `also` names rules that tell
 of the same cell too. `cells`: how many cells of the column are spoilt so; rules told once per column are held to it.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from masterkey_etl.synth import ccat_files, registry
+from masterkey_etl.synth import ccat_files, panels, registry
 from masterkey_etl.synth.cohort import Patient
 from masterkey_etl.synth.key import KeyWriter
 
@@ -28,6 +28,8 @@ LAYOUTS: Mapping[str, Callable[[Path, str, Random, KeyWriter], Files]] = {
     "ccat_xlsx": ccat_files.xlsx_files,
     "redcap": registry.Redcap,
     "workbook": registry.Workbook,
+    "cats": panels.Cats,
+    "foundationone": panels.FoundationOne,
 }
 
 __all__ = ["LAYOUTS", "Files"]

@@ -150,6 +150,8 @@ def judge(key: Iterable[Planted], issues: Iterable[Issue], records: Mapping[tupl
             excused.add((p.site, p.name, records.get((p.site, p.record), ""), rule))
             spare[p.site, p.name, p.column, rule] += p.cells
     for spot, planted in by_spot.items():
+        if not planted[0].row and spot.rule in ANYWHERE and spot in told:  # of the one record of the file: by number
+            told[spot] = Told(cells=len(told[spot].records), severity=told[spot].severity)
         _found(score, spot, planted, told.get(spot, Told()), records)
     layouts = {(p.site, p.name): p.layout for lines in by_spot.values() for p in lines}
     folders = {p.site: p.layout for lines in by_spot.values() for p in lines}
@@ -183,7 +185,7 @@ def _told(issues: Iterable[Issue]) -> dict[Spot, Told]:
         elif i.record:
             told.records.add(i.record)
         else:
-            told.cells += i.count
+            told.cells += max(i.count, int(i.facts.get("count", 0)))
     return out
 
 
