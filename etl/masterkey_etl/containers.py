@@ -15,15 +15,18 @@ import stat
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from masterkey_etl.files import WorkspaceError, read_issue
+from masterkey_etl.readers.delimited import LocalFile
 from masterkey_etl.readers.recognise import is_office
+from masterkey_etl.readers.sheet_book import book_form
 from masterkey_etl.readers.sheet_scratch import seekable
+from masterkey_etl.readers.sheet_tables import parts_of
 from masterkey_etl.readers.sheet_zip import ENCRYPTED, Bounded, Budget, ContainerError, open_member, open_zip
 from masterkey_etl.templates_out import sheets
 from masterkey_fhir.issue import Issue, Place, issue
@@ -64,8 +67,12 @@ def no_file(path: Path, place: Place) -> Issue | None:
     return issue("etl.not-a-file", place, what=what) if what else None
 
 
-def members(path: Path, site: str, scratch: Path | None, tell: Tell) -> Iterator[Member | None]:
+def members(
+    path: Path, site: str, scratch: Path | None, tell: Tell, overlay: Path | None = None
+) -> Iterator[Member | None]:
     """The members of a container, while it is open; None alone for any other file.
+
+    A workbook with tables of several formats is one delivery for each, `<workbook>!<format>`, of the same bytes.
 
     What is wrong with a single member goes to `tell`. Raises ContainerError for the container itself, WorkspaceError
     (etl.unreadable).
@@ -83,10 +90,21 @@ def members(path: Path, site: str, scratch: Path | None, tell: Tell) -> Iterator
             yield from _sheets(path.name, parts, lambda: tell(issue("etl.container-empty", place)))
             return
         if not is_container(head):
-            yield None
+            yield from _whole_or_parts(path, head, scratch, overlay)
             return
         budget = Budget(place)
         yield from _Opened(place, scratch, tell, budget).inside(path.name, stream, head, depth=1)
+
+
+def _whole_or_parts(path: Path, head: bytes, scratch: Path | None, overlay: Path | None) -> Iterator[Member | None]:
+    parts: list[str] = []
+    if book_form(head):
+        with suppress(ContainerError):  # told when it is read
+            parts = parts_of(LocalFile(path, scratch), overlay)
+    for name in parts:
+        yield Member(f"{path.name}!{name}", lambda: path.open("rb"))
+    if not parts:
+        yield None
 
 
 def is_container(head: bytes) -> bool:

@@ -149,9 +149,9 @@ def load(
 
 def _deliveries(report: LoadReport, request: Request) -> Iterator[Request]:
     """The file itself; of a container one for each member, while it is open."""
-    scratch = request.workspace.scratch
+    scratch, overlay = request.workspace.scratch, request.workspace.overlay
     try:
-        for member in containers.members(request.path, request.site, scratch, report.refused.append):
+        for member in containers.members(request.path, request.site, scratch, report.refused.append, overlay):
             yield replace(request, member=member)
     except MasterkeyError as error:
         _stop(report, request, error)

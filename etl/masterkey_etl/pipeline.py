@@ -51,7 +51,8 @@ def receive(request: Request) -> Flow:
     latest_sha = before.sha256 if before else None
     if request.member:
         keys = request.workspace.keys(request.site)
-        delivery = receiving.keep(request.workspace, keys, request.member.open(), request.file, latest_sha)
+        with request.member.open() as stream:
+            delivery = receiving.keep(request.workspace, keys, stream, request.file, latest_sha)
     else:
         delivery = receiving.receive(request.workspace, request.site, request.path, latest_sha256=latest_sha)
     return Flow(request, delivery, before.id if before and delivery.is_repeat else None, is_first=before is None)

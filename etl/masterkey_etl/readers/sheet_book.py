@@ -38,6 +38,11 @@ def book_form(head: bytes) -> str:
     return "html" if _HTML.match(text) else ""
 
 
+def part_of(source: Readable) -> str:
+    """Which tables of a workbook a delivery is about, by its name (`book.xlsx!ccat_case`); "" when about all."""
+    return str(getattr(source, "submission_name", "")).rpartition("!")[2]
+
+
 def head_of(source: Readable) -> bytes:
     with source.open() as stream:
         return stream.read(_HEAD)

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from masterkey_etl.header import HeaderMatch
 from masterkey_etl.readers.delimited import Reading
 from masterkey_etl.readers.rows import Row
-from masterkey_etl.readers.sheet_book import open_book
+from masterkey_etl.readers.sheet_book import open_book, part_of
+from masterkey_etl.readers.sheet_layout import OTHER
 from masterkey_etl.readers.sheet_rows import Laid, SheetRows, find_tables
 from masterkey_etl.readers.text import Encoding
 from masterkey_etl.record import Record
 from masterkey_etl.source_model import known_models
 
 BESIDE = "(beside the tables)"
+PART = "it belongs to a table that is read as a delivery of its own"
 
 
 class SheetReading(Reading):
@@ -37,6 +39,11 @@ class SheetReading(Reading):
         for laid in self._tables.laid:
             self._tell_sheet(laid)
         return Encoding(book.form, True)
+
+    @property
+    def _is_part(self) -> bool:
+        """The workbook holds tables of several formats, and this delivery is about those of one."""
+        return part_of(self._source) == self.model.format
 
     def _rows(self) -> SheetRows:
         return SheetRows(self._tables, self.model, self.notes, self._year_limit)
@@ -74,13 +81,16 @@ class SheetReading(Reading):
             if n:
                 self.notes.tell(rule, sheet=sheet.number, count=n)
         for reason, n in laid.layout.outside.items():
-            self.ledger.leaves.stray(BESIDE, "rejected", reason, n)
+            apart = reason == OTHER and self._is_part
+            self.ledger.leaves.stray(BESIDE, "set_aside" if apart else "rejected", PART if apart else reason, n)
         self._tell_blocks(laid)
 
     def _tell_blocks(self, laid: Laid) -> None:
         for block in laid.layout.blocks:
             at = f"{column_letters(block.column)}{block.row}"
-            rule = "etl.sheet-other-table" if block.model else "etl.sheet-outside"
+            rule = "etl.sheet-outside"
+            if block.model:
+                rule = "etl.sheet-other-part" if self._is_part else "etl.sheet-other-table"
             facts: dict[str, str | int] = {"sheet": laid.sheet.number, "cells": block.cells, "at": at}
             self.notes.tell(rule, laid.offset + block.row, "", **facts, model=block.model)
 

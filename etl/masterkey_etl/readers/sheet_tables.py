@@ -18,11 +18,11 @@ from masterkey_etl.readers import flat_json, limits
 from masterkey_etl.readers.delimited import Readable, Reading
 from masterkey_etl.readers.recognise import ENOUGH, Recognition, best, recognise_header
 from masterkey_etl.readers.rows import Rows
-from masterkey_etl.readers.sheet_book import book_form, head_of, open_book
+from masterkey_etl.readers.sheet_book import book_form, head_of, open_book, part_of
 from masterkey_etl.readers.sheet_count import count_book
 from masterkey_etl.readers.sheet_layout import Headers
 from masterkey_etl.readers.sheet_reading import SheetReading
-from masterkey_etl.readers.sheet_tape import Book, TapeRow
+from masterkey_etl.readers.sheet_tape import Book, Sheet, TapeRow
 from masterkey_etl.readers.text import marked
 from masterkey_etl.source_model import SourceModel, known_models
 from masterkey_fhir.issue import Issue, Place
@@ -76,13 +76,38 @@ def count(stream: BinaryIO, model: SourceModel) -> IndependentCount:
 def recognitions(source: Readable, overlay: Path | None = None) -> list[Recognition]:
     """How well each source model of a table fits, best first."""
     if book_form(head_of(source)):
+        models = [m for m in known_models(overlay) if m.kind in TABLES]
         with closing(open_book(source, Place(), rows=_LOOKED_AT)) as book:
-            return of_book(book, [m for m in known_models(overlay) if m.kind in TABLES])
+            return of_book(book, [m for m in models if m.format == part_of(source)] or models)
     found = flat_json.recognitions(source, overlay)
     if (found and found[0].score >= ENOUGH) or flat_json.is_rows(source):
         return found
     models = [m for m in known_models(overlay) if m.kind in TABLES]
     return best([*found, *_otherwise_parted(source, models)])
+
+
+def parts_of(source: Readable, overlay: Path | None = None) -> list[str]:
+    """The formats whose tables stand in a workbook, when they are several: each is read as a delivery of its own."""
+    models = [m for m in known_models(overlay) if m.kind in TABLES]
+    best_at: dict[tuple[int, int, int], Recognition] = {}  # sheet, row, first column of a header -> what it fits best
+    with closing(open_book(source, Place(), rows=_LOOKED_AT)) as book:
+        for sheet in book.sheets:
+            for row, at, found in _headers(sheet, models):
+                place = (sheet.number, row, at)
+                if place not in best_at or found.score > best_at[place].score:
+                    best_at[place] = found
+    fitting = {r.model.partition("/")[0] for r in best_at.values() if r.score >= ENOUGH}
+    return sorted(fitting) if len(fitting) > 1 else []
+
+
+def _headers(sheet: Sheet, models: Sequence[SourceModel]) -> Iterator[tuple[int, int, Recognition]]:
+    """(row, first column, fit) of each header in the first rows of a sheet, for each model."""
+    headers = Headers(models)
+    rows = list(islice(sheet.rows.rows(), _LOOKED_AT))
+    for n, row in enumerate(rows):
+        if headers.may_begin(row.texts()):
+            for model in models:
+                yield from _fits(rows[n : n + headers.depth], model)
 
 
 def of_book(book: Book, models: Sequence[SourceModel]) -> list[Recognition]:
@@ -100,11 +125,16 @@ def of_book(book: Book, models: Sequence[SourceModel]) -> list[Recognition]:
 def _of_row(rows: Sequence[TapeRow], headers: Headers, models: Sequence[SourceModel]) -> Iterator[Recognition]:
     """Of a header that begins in the first of these rows; a row that is no whole header gives the nearest fit."""
     for model in models:
-        for table in Headers([model]).tables([(r.number, r.texts()) for r in rows], {}):
-            keys = header_keys(model)
-            here = {keys[k] for k in map(header_key, table.names) if k in keys}
-            yield Recognition(model.id, len(here), len(model.columns), len(table.names))
+        yield from (found for _, _, found in _fits(rows, model))
     yield from recognise_header([t for t in rows[0].texts() if t], models)
+
+
+def _fits(rows: Sequence[TapeRow], model: SourceModel) -> Iterator[tuple[int, int, Recognition]]:
+    """The headers of one model that begin in the first of these rows."""
+    keys = header_keys(model)
+    for table in Headers([model]).tables([(r.number, r.texts()) for r in rows], {}):
+        here = {keys[k] for k in map(header_key, table.names) if k in keys}
+        yield table.header, table.first, Recognition(model.id, len(here), len(model.columns), len(table.names))
 
 
 def with_delimiter(model: SourceModel, delimiter: str) -> SourceModel:
@@ -144,4 +174,4 @@ def _said(delimiter: str) -> str:
     return _NAMES.get(delimiter, repr(delimiter))
 
 
-__all__ = ["DELIMITERS", "TABLES", "as_written", "count", "of_book", "read", "recognitions"]
+__all__ = ["DELIMITERS", "TABLES", "as_written", "count", "of_book", "parts_of", "read", "recognitions"]

@@ -203,3 +203,27 @@ def test_a_pipe_alone_does_not_block(tmp_path: Path) -> None:
     report = load(tmp_path / "w", [folder / "pipe.csv"])
     assert [i.rule for i in report.refused] == ["etl.not-a-file"]
     assert report.exit_code == 2
+
+
+def test_a_workbook_with_tables_of_two_formats(tmp_path: Path, cohort: Path) -> None:
+    """The case export and the report export as sheets of one workbook: two deliveries, nothing rejected for it."""
+    import csv
+
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for n, name in enumerate(("case", "report")):
+        sheet = book.create_sheet(name)
+        with (cohort / f"ccat_{name}.csv").open(encoding="utf-8-sig", newline="") as lines:
+            for row in csv.reader(lines):
+                sheet.append([None] * n + [c or None for c in row])
+    folder = tmp_path / "in" / "jp_ncch"
+    folder.mkdir(parents=True)
+    book.save(folder / "both.xlsx")
+    report, plain = load(tmp_path / "w", [tmp_path / "in"]), load(tmp_path / "plain", [cohort.parent])
+    assert [s.file for s in report.stored] == ["both.xlsx!ccat_case", "both.xlsx!ccat_report"]
+    assert [s.counts for s in report.stored] == [s.counts for s in plain.stored]
+    for status in ("mapped", "translated", "absent", "unmapped", "rejected"):
+        assert report.totals()[status] == plain.totals()[status]
+    assert "etl.sheet-other-part" in {i.rule for i in report.issues}
+    assert "etl.sheet-other-table" not in {i.rule for i in report.issues}
