@@ -181,6 +181,9 @@ class _Reader:
             if not comma:
                 code, _, label = part.partition(" ")
                 self.tell("etl.redcap-choice", row, name)
+            if not code.strip():
+                self.tell("etl.redcap-choice", row, name)
+                continue
             if code.strip() in out:
                 self.tell("etl.redcap-choice-twice", row, name)
             out.setdefault(code.strip(), plain(label) or code.strip())

@@ -6,6 +6,7 @@ the code is read out of the name; the line stays marked, since a name is no proo
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -26,6 +27,7 @@ _VALUES = {
     "date": "valueDateTime: = {id}",
     "flag": "valueBoolean: = {id}",
 }
+_LONGEST = 20  # answers that are written into the map with their labels
 _SYSTEMS = {"snomedct": "http://snomed.info/sct", "loinc": "http://loinc.org"}
 
 
@@ -103,7 +105,7 @@ def _value(c: Column) -> Sequence[str]:
         return [_VALUES.get(c.type, "valueString: = {id}").format(id=c.id)]
     systems = [s for s in _SYSTEMS if any(code.startswith(f"{s}_") for code in c.codes)]
     if not systems:
-        return [f"valueCodeableConcept: {{text: = {c.id}}}  # ? {c.id}.codeable('topic')"]
+        return [f"valueCodeableConcept: {{text: {_label(c)}}}  # ? {c.id}.codeable('topic')"]
     lines = ["valueCodeableConcept:  # ? codes read out of the answers", "  coding:"]
     for s in systems:
         lines += [
@@ -112,7 +114,22 @@ def _value(c: Column) -> Sequence[str]:
             f"      system: {_SYSTEMS[s]}",
             f"      code: = {c.id}.replace('{s}_', '').upper()",
         ]
-    return [*lines, f"  text: = {c.id}"]
+    return [*lines, f"  text: {_label(c)}"]
+
+
+def _label(c: Column) -> str:
+    """The label of the answer, which a reader (and `protect`) knows better than its code; long lists keep the code."""
+    text = c.id
+    if len(c.codes) <= _LONGEST:
+        for code, label in reversed(list(c.codes.items())):
+            text = f"iif({c.id} = {_literal(code)}, {_literal(label)}, {text})"
+    return json.dumps(f"= {text}", ensure_ascii=False)
+
+
+def _literal(text: str) -> str:
+    """A FHIRPath string (N1 2.1.1)."""
+    escaped = "".join(c if c.isprintable() else " " for c in text).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _code(c: Column) -> str:

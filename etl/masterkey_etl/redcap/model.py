@@ -51,7 +51,7 @@ class Draft:
     columns: list[Column] = field(default_factory=list)
     groups: dict[str, list[str]] = field(default_factory=dict)
     form_of: dict[str, str] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)  # labelled exports: fields that share a heading
+    left_out: list[str] = field(default_factory=list)  # columns that share a heading with another one
 
 
 def draft(dictionary: Dictionary, shape: Shape) -> Draft:
@@ -61,8 +61,7 @@ def draft(dictionary: Dictionary, shape: Shape) -> Draft:
     for form in dictionary.forms:
         _form(dictionary, form, shape, out, known)
     _places(shape, out)
-    if shape.labelled:
-        _only_unique(dictionary, out)
+    _only_unique(dictionary, shape, out)
     return out
 
 
@@ -124,13 +123,18 @@ def _is_there(name: str, shape: Shape) -> bool:
     return name in shape.present or (shape.labelled and LABELLED[name] in shape.present)
 
 
-def _only_unique(dictionary: Dictionary, out: Draft) -> None:
-    """A labelled export heads columns with the fields' labels: what shares one can't be told apart."""
+def _only_unique(dictionary: Dictionary, shape: Shape, out: Draft) -> None:
+    """Columns are found by their heading without punctuation: of those that then share one, the first is kept.
+
+    A labelled export heads columns with the fields' labels: there none of them can be told apart.
+    """
     keys = [header_key(c["header"]) for c in out.columns]
-    twice = {c["id"] for c, k in zip(out.columns, keys, strict=True) if keys.count(k) > 1 and c["id"] != dictionary.key}
-    out.left_out = sorted(twice)
-    out.columns = [c for c in out.columns if c["id"] not in twice]
-    out.groups = {g: kept for g, ids in out.groups.items() if (kept := [i for i in ids if i not in twice])}
+    alike = [c["id"] for i, c in enumerate(out.columns) if keys.count(keys[i]) > 1 and c["id"] != dictionary.key]
+    kept = {k: c["id"] for c, k in reversed(list(zip(out.columns, keys, strict=True)))}
+    left = set(alike) if shape.labelled else set(alike) - set(kept.values())
+    out.left_out = sorted(left)
+    out.columns = [c for c in out.columns if c["id"] not in left]
+    out.groups = {g: stay for g, ids in out.groups.items() if (stay := [i for i in ids if i not in left])}
 
 
 # -- one field ---------------------------------------------------------------------------------------
@@ -151,10 +155,20 @@ def _of_field(f: Field, key: str, shape: Shape) -> Iterator[Column]:
 
 
 def _checkboxes(f: Field, base: Column, shape: Shape) -> Iterator[Column]:
-    for code, label in f.choices.items():
+    for code, label in _boxes(f, shape):
         header = f"{base['header']} (choice={label})" if shape.labelled else checkbox_column(f.name, code)
         column = {"id": checkbox_column(f.name, code), "header": header}
-        yield _coded(column, {"0": "Unchecked", "1": "Checked"}, shape) | _rules(f) | {"note": _note(f, label)}
+        yield _coded(column, {"0": "Unchecked", "1": "Checked"}, shape) | _rules(f) | _boxed(f, code, label)
+
+
+def _boxes(f: Field, shape: Shape) -> Iterator[tuple[str, str]]:
+    """The choices; a project with missing data codes exports a box for each of those too."""
+    yield from f.choices.items()
+    yield from ((code, code) for code in shape.missing if code not in f.choices)
+
+
+def _boxed(f: Field, code: str, label: str) -> Column:
+    return {"note": _note(f, label)} | ({} if code in f.choices else {"optional": True})
 
 
 def _typed(f: Field, shape: Shape) -> Column:
@@ -267,7 +281,7 @@ def _assumptions(dictionary: Dictionary, shape: Shape, drafted: Draft) -> Iterat
     if drafted.left_out:
         yield (
             f"Left out: {', '.join(drafted.left_out)}.",
-            "a labelled export heads them alike; a raw export tells them apart",
+            "without punctuation their headings are those of other columns",
         )
 
 

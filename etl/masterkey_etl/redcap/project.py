@@ -53,6 +53,9 @@ def begin(
     shape = replace(shape, repeating=tuple(f for f in found.forms if f in {*shape.repeating, *repeating}))
     format_ = _format(name or path.stem)
     drafted = model.draft(found, shape)
+    if drafted.left_out:
+        alike = issue("etl.redcap-alike", Place(file=path.name), columns=", ".join(drafted.left_out)[:400])
+        found.issues.append(alike)
     text = model.as_yaml(found, shape, drafted, format_, revision, f"REDCap project {format_}")
     read = SourceModel.parse(text, f"{format_}/{revision}.yaml")
     places = overlay / "sources" / format_ / f"{revision}.yaml", overlay / "sites" / site / f"{format_}.yaml"
