@@ -246,23 +246,24 @@ class TreeRecords:
         columns = self._spread_out(name, clean, outer, inner, index)
         values = list(zip(*columns, strict=True))
         self._equal(part, values, index)
-        first = {n: at for at, (n, _) in reversed(list(enumerate(index)))}
-        for at, ((n, m), row) in enumerate(zip(index, values, strict=True)):
+        last = -1
+        for (n, m), row in zip(index, values, strict=True):
+            first, last = n != last, n
             if not any(row):
                 continue
             number = part.numbers[n] if m < 0 else self.rows.parts[inner].numbers[m]
-            known = self._known(clean, outer, inner, n, m, first[n] == at)
+            known = self._known(clean, outer, inner, n, m, first)
             out[part.owners[n]].append(Record(list(row), number, (number,), {}, known))
         return out
 
     def _equal(self, part: Part, values: list[tuple[str, ...]], index: list[tuple[int, int]]) -> None:
         """Tell parts of a record that say the same as an earlier one: a map makes one resource of them."""
-        if len(set(values)) == len(values):
+        keys = list(zip([part.owners[n] for n, _ in index], values, strict=True))
+        if len(set(keys)) == len(keys):
             return
         seen: set[tuple[int, tuple[str, ...]]] = set()
-        for (n, _), row in zip(index, values, strict=True):
-            key = (part.owners[n], row)
-            if key in seen and any(row):
+        for (n, _), key in zip(index, keys, strict=True):
+            if key in seen and any(key[1]):
                 self._repeats[part.numbers[n]] += 1
             seen.add(key)
 
@@ -290,11 +291,13 @@ class TreeRecords:
 
     def _known(self, clean: list[_Clean], outer: int, inner: int, n: int, m: int, first: bool) -> dict[int, int]:
         """Cells of an item that are entered: those of the group's own columns belong to its first item alone."""
-        known = {p: 1 - k for p, k in clean[outer].cells.get(n, {}).items()} if first else {}
-        if not first:
+        cells = clean[outer].cells
+        if first:
+            known = {p: 1 - k for p, k in cells[n].items()} if n in cells else {}
+        else:
             known = dict.fromkeys(self.rows.plan.scopes[outer].positions, 1)
-        if m >= 0:
-            known |= {p: 1 - k for p, k in clean[inner].cells.get(m, {}).items()}
+        if m >= 0 and m in clean[inner].cells:
+            known |= {p: 1 - k for p, k in clean[inner].cells[m].items()}
         return known
 
 

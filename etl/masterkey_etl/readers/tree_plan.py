@@ -51,9 +51,6 @@ class Scope:
     parent: int
     positions: list[int] = field(default_factory=list)
 
-    def blank(self) -> list[str]:
-        return [""] * len(self.positions)
-
 
 @dataclass(slots=True)
 class Plan:

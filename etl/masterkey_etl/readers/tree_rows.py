@@ -68,7 +68,12 @@ class Rows:
     _unfit: list[tuple[int, str, int]] = field(default_factory=list)
     _aliases: list[tuple[int, str]] = field(default_factory=list)
 
+    _blank: list[Row] = field(default_factory=list)
+    _parent: list[int] = field(default_factory=list)
+
     def __post_init__(self) -> None:
+        self._blank = [[""] * len(scope.positions) for scope in self.plan.scopes]
+        self._parent = [scope.parent for scope in self.plan.scopes]
         self.fresh()
 
     def fresh(self) -> None:
@@ -85,9 +90,9 @@ class Rows:
         """A new row of a scope, of the latest row of its parent."""
         part = self.parts[scope]
         self.number += 1
-        row: Row = list(self.plan.scopes[scope].blank())
+        row: Row = self._blank[scope][:]
         part.rows.append(row)
-        part.owners.append(len(self.parts[self.plan.scopes[scope].parent].rows) - 1)
+        part.owners.append(len(self.parts[self._parent[scope]].rows) - 1)
         part.numbers.append(self.number)
         return row
 
