@@ -20,11 +20,27 @@ if TYPE_CHECKING:
     from masterkey_etl.source_model import SourceModel
 
 
-@lru_cache(maxsize=8192)
 def header_key(text: str) -> str:
     """What two spellings of one header have in common: letters, marks and digits."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c for c in folded if unicodedata.category(c)[0] in "LMN")
+    return _known_key(text) if len(text) <= _LONG else _key(text)
+
+
+def _key(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold().translate(_KEPT)
+
+
+class _Kept(dict[int, int | None]):
+    """For str.translate: a letter, mark or digit stays, all else goes."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = code if unicodedata.category(chr(code))[0] in "LMN" else None
+        return self[code]
+
+
+_LONG = 1000  # characters; a longer text is no header, and is not remembered
+_LONG_NAME, _PAIRS = 200, 50_000  # no further are names compared by their spelling
+_KEPT = _Kept()
+_known_key = lru_cache(maxsize=8192)(_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +133,7 @@ def _missing(
 
 def _renamed(model: SourceModel, match: HeaderMatch, missing: list[int], extra: list[int]) -> Iterator[tuple[int, int]]:
     """(missing column, new file column) pairs that look like one column under another name."""
-    free = set(extra)
+    free = set(extra[: _PAIRS // max(1, len(missing))])
     for i in missing:
         best = max(free, key=lambda j: _likeness(model, match, i, j), default=None)
         if best is not None and _likeness(model, match, i, best) >= 0.6:
@@ -128,6 +144,8 @@ def _renamed(model: SourceModel, match: HeaderMatch, missing: list[int], extra: 
 def _likeness(model: SourceModel, match: HeaderMatch, column: int, file_column: int) -> float:
     """Similar spelling, helped by standing where the model expects it."""
     old, new = header_key(model.columns[column].header), header_key(match.names[file_column])
+    if len(new) > _LONG_NAME:
+        return 0.0
     in_place = 0.35 if file_column == _expected_place(match, column) else 0.0
     return SequenceMatcher(None, old, new, autojunk=False).ratio() * (1 - in_place) + in_place
 

@@ -14,7 +14,7 @@ from itertools import combinations
 
 from masterkey_etl.drift.baseline import Baseline
 from masterkey_etl.drift.look import NEW, ColumnLook, Look
-from masterkey_etl.header import header_key
+from masterkey_etl.header import header_key, show
 from masterkey_etl.readers.pairs import code_for_message
 from masterkey_etl.source_model import Column, SourceModel
 
@@ -93,23 +93,30 @@ def _size(model: SourceModel, before: Baseline, seen: Look) -> Iterator[Differen
 
 
 def _columns(model: SourceModel, old: Look, seen: Look, used: frozenset[str]) -> Iterator[Difference]:
-    new = [name for name in seen.extra if name not in old.columns]
+    new = [name for name in seen.extra if seen.hidden.get(name, name) not in old.columns]
     for name in (n for n in old.order if n not in seen.columns):
         c = model.column(name)
         parts = _split(old.columns[name], new, seen)
         twin = _twin(c, old, new, seen) if not parts else ""
         new = [n for n in new if n != twin and n not in parts]
-        yield _gone(c, parts, twin, name in used)
+        yield _gone(model, c, parts, twin, name in used, seen)
     for name in new:
-        yield Difference("column-new", name.removeprefix(NEW), "not there", f"{seen.columns[name].n} values")
+        told = f"column {seen.places.get(name, 0)}, {seen.columns[name].n} values"
+        yield Difference("column-new", show(model, name.removeprefix(NEW)), "not there", told)
 
 
-def _gone(c: Column, parts: tuple[str, ...], twin: str, used: bool) -> Difference:
+def _shown(model: SourceModel, name: str, seen: Look) -> str:
+    """A header nobody knows may hold anything: unknown words are masked, its place is told."""
+    return f"{show(model, name.removeprefix(NEW))} (column {seen.places.get(name, 0)})"
+
+
+def _gone(
+    model: SourceModel, c: Column, parts: tuple[str, ...], twin: str, used: bool, seen: Look
+) -> Difference:
     if parts:
-        shown = " + ".join(p.removeprefix(NEW) for p in parts)
-        return Difference("split", c.id, c.header, shown, used, {"parts": shown})
+        return Difference("split", c.id, c.header, " + ".join(_shown(model, p, seen) for p in parts), used)
     if twin:
-        return Difference("renamed", c.id, c.header, twin.removeprefix(NEW), used, {"now": twin.removeprefix(NEW)})
+        return Difference("renamed", c.id, c.header, _shown(model, twin, seen), used, {"now": twin.removeprefix(NEW)})
     return Difference("column-missing", c.id, c.header, "not there", used)
 
 
@@ -123,7 +130,7 @@ def _twin(c: Column, old: Look, new: list[str], seen: Look) -> str:
 def _alike(c: Column, old: Look, name: str, seen: Look) -> float:
     """By spelling, values and place; values of one shape alone are no sign (many columns hold 0 and 1)."""
     before, now = old.columns[c.id], seen.columns[name]
-    spelled = SequenceMatcher(None, header_key(c.header), header_key(name), autojunk=False).ratio()
+    spelled = SequenceMatcher(None, header_key(c.header), header_key(name)[:200], autojunk=False).ratio()
     in_place = _left_of(c.id, old) == _left_of(name, seen)
     if before.n < FEW or now.n < FEW:
         return spelled * 0.65 + 0.35 * in_place
