@@ -18,6 +18,7 @@ import orjson
 from masterkey_etl.leaves import known_paths
 from masterkey_etl.ledger import IndependentCount
 from masterkey_etl.readers import limits
+from masterkey_etl.readers.json_pieces import pieces
 from masterkey_etl.readers.json_scan import Tally, scan
 from masterkey_etl.readers.tree_count import Names
 from masterkey_etl.source_model import SourceModel
@@ -70,8 +71,28 @@ class _Counter:
         if not rest and self.lines(head):
             return
         following = chain([rest], iter(lambda: stream.read(1 << 20), b"")) if rest else iter(())
-        if not rest or not self.long_lines(head, following):
-            self.scan(chain([head], following))
+        if rest and (self.long_array(head, following) or self.long_lines(head, following)):
+            return
+        self.scan(chain([head], following))
+
+    def long_array(self, head: bytes, following: Iterator[bytes]) -> bool:
+        """A large file that is one array of records, part by part; False when it is not."""
+        start = head.lstrip(b" \t\r\n")
+        if not start.startswith(b"["):
+            return False
+        several = False
+        for part, behind, last in pieces(start[1:], following):
+            empty = part.endswith(b"]") and not part[1:-1].strip()
+            if empty and last and several:  # a comma, and nothing behind it
+                self.tally.records += 1
+                return True
+            if (empty and not last) or not self.document(part):
+                self.scan(chain([part if last else part[:-1] + b",", behind], following))
+                return True
+            if last:
+                self.scan(chain([behind], following))
+            several = True
+        return True
 
     def lines(self, data: bytes) -> bool:
         """One document a line: all of them, or nothing is counted."""

@@ -158,3 +158,25 @@ def test_a_large_array_streams(read_json: Read) -> None:
     tree = read_json("[" + ",\n".join([one] * 3_000) + "]")  # several megabytes: several pieces
     assert len(tree.records) == 3_000
     assert tree.cells("gene", "mapped") == 60_000
+
+
+PIECES = [
+    '[{"id":"a","samples":["x,]y","\\"}"]},{"id":"b"},{"id":"c","id":"d"},3]',
+    "[[1],[2,[3]],{}]",
+    "[1,2,]",
+    "[,1]",
+    "[1,2",
+    "[{}",
+]
+
+
+@pytest.mark.parametrize("text", [*PIECES, PIECES[0] + '\n{"id":"e"}', '[{"id":"a"},\ufeff{"id":"b"}]', "[ ]", "[1] x"])
+@pytest.mark.parametrize("whole", [1, 4, 7])
+def test_a_large_array_is_counted_part_by_part(
+    read_json: Read, monkeypatch: pytest.MonkeyPatch, text: str, whole: int
+) -> None:
+    """The same balance whatever part of the file counts as large; `read_json` asserts it."""
+    from masterkey_etl.readers import json_count
+
+    monkeypatch.setattr(json_count, "WHOLE", whole)
+    read_json(text)
