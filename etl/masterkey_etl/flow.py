@@ -61,6 +61,7 @@ class Mapped:
     produced: list[Produced]
     aside: list[Produced] = field(default_factory=list)
     held: list[tuple[Produced, frozenset[str]]] = field(default_factory=list)
+    strange: set[str] = field(default_factory=set)  # of what is waited for: patients that nobody sent
     moved: list[Produced] = field(default_factory=list)
     deleted: bool = False  # the row says that the record is deleted
 

@@ -54,6 +54,7 @@ def with_known_patient(flow: Flow, mapped: Mapped, known: set[str]) -> Mapped:
     known.update(p.resource["id"] for p in mapped if p.resource["resourceType"] == "Patient")
     strange = [p for p in mapped if (about := subject(p.resource)) is not None and about not in known]
     for p in strange:
+        mapped.strange.add(f"Patient/{subject(p.resource)}")
         hold(flow, mapped, p, "etl.patient-unknown", frozenset((f"Patient/{subject(p.resource)}",)))
     if strange:
         mapped.produced = [p for p in mapped if p not in strange]

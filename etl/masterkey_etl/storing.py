@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from masterkey_etl import standing
@@ -16,7 +16,7 @@ from masterkey_etl.withdrawal import Withdrawal
 from masterkey_fhir import json
 from masterkey_fhir.issue import Issue, issue
 from masterkey_fhir.store import Source, Writer
-from masterkey_fhir.store.deliveries import Held
+from masterkey_fhir.store.deliveries import THERE, Held
 from masterkey_fhir.store.draft import Draft, draft
 
 WAITING = ("etl.held", "etl.patient-unknown")  # the rules of Issues about held resources
@@ -134,7 +134,7 @@ class _Delivery:
                     p.resource["id"],
                     self._source(records, mapped, p),
                     json.dumps(p.resource),
-                    {name: versions.get(name, 0) for name in waits},
+                    {name: THERE if name in mapped.strange else versions.get(name, 0) for name in waits},
                     own,
                 )
                 for (p, waits), own in zip(mapped.held, cells, strict=True)
@@ -235,19 +235,25 @@ def _draft(item: Held, merges: Mapping[str, str]) -> Draft:
 
 
 def _ready(writer: Writer, site: str, arrived: set[str], upto: int | None) -> Iterator[Held]:
-    """Everything it waits for came with this delivery, or has a version newer than when it was held."""
+    """Everything it waits for is there, or was sent valid: with this delivery, or since through the FHIR API."""
     waiting = writer.deliveries.held(site)
-    if not waiting:
-        return
     names = {name for item in waiting for name in item.waits}
+    if not names:
+        return
     here = writer.deliveries.keys(site, [(k, i) for k, _, i in (name.partition("/") for name in names)])
     now = {f"{kind}/{id_}": 0 if deleted else version for (kind, id_), (_, version, deleted) in here.items()}
     for item in waiting:
         if upto is not None and item.source.submission > upto:
-            waits = {n: max(now.get(n, 0), before) for n, before in item.waits.items()}
-            writer.deliveries.hold(site, [replace(item, waits=waits)])
-        elif all(now.get(n, 0) and (n in arrived or now[n] > before) for n, before in item.waits.items()):
+            continue
+        if all(_came(writer, site, n, before, now.get(n, 0), arrived) for n, before in item.waits.items()):
             yield item
+
+
+def _came(writer: Writer, site: str, name: str, before: int, now: int, arrived: set[str]) -> bool:
+    if before == THERE or not now or name in arrived:
+        return bool(now)
+    kind, _, id_ = name.partition("/")
+    return now > before and writer.reader.source(site, kind, id_, now) is None
 
 
 def _balanced(flow: Flow) -> list[LedgerRow]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masterkey_etl import merging, recomputing, undo
+from masterkey_etl import merging, recomputing, storing, undo
 from masterkey_etl.assessment import opened
 from masterkey_etl.files import read_issue
 from masterkey_etl.ledger import STATUSES
@@ -23,7 +23,7 @@ from masterkey_etl.withdrawal import ABSENT
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 from masterkey_fhir.store import JournalIssue, LedgerLine, Repository, Source, Submission, Writer
-from masterkey_fhir.store.deliveries import Held, Made, Merge
+from masterkey_fhir.store.deliveries import THERE, Held, Made, Merge
 
 if TYPE_CHECKING:
     from masterkey_etl.keys import SiteKeys
@@ -166,6 +166,7 @@ def take_back(
             _refuse(plan, why, number, with_later)
             act.told = [_named(plan, n, why.get(n, set())) for n in sorted(plan.numbers, reverse=True)]
             act.number = plan.carry_out()
+            storing.release(writer, site, act.number)
         return _project(act, workspace, repository)
 
 
@@ -297,11 +298,9 @@ def delete_records(writer: Writer, site: str, file: str, digests: Sequence[str])
 
 def _waiting_for(writer: Writer, site: str, patient: Made, number: int) -> Iterator[Held]:
     """What others say of a patient who was just deleted; it is kept until the patient is sent again."""
-    gone = writer.reader.read(site, "Patient", patient.id)
-    assert gone is not None
     for stored in list(writer.reader.resources_of(site, patient.id)):
         source = writer.reader.source(site, stored.type, stored.id, stored.version) or Source(number, "", (), "", "")
-        yield Held(stored.type, stored.id, source, stored.text, {patient.name: gone.version}, held_by=number)
+        yield Held(stored.type, stored.id, source, stored.text, {patient.name: THERE}, held_by=number)
 
 
 # -- recompute ------------------------------------------------------------------------------------------------

@@ -170,21 +170,27 @@ class Undo:
         return Source(later.id, later.file, (), later.map_version, block)
 
     def _held(self) -> None:
-        """What these held is dropped; what they released or superseded waits again."""
+        """What these held is dropped; what they released or superseded waits again, unless a later one says it."""
         deliveries = self.writer.deliveries
         deliveries.drop(self.site, deliveries.held(self.site, submissions=self.numbers))
         for item in self.waiting:
-            again = replace(item, waits=self._versions(item), released_by=None, released_version=None)
+            later = self._said_later(item)
+            again = replace(item, released_by=later, released_version=None)
             deliveries.hold(self.site, [again])
             if item.released_version is not None:
                 deliveries.move_cells(item.source.submission, item.cells, HELD, back=True)
 
-    def _versions(self, item: Held) -> dict[str, int]:
-        """What it waits for, with the versions of now: it waits for a newer one."""
-        pairs = [(kind, id_) for kind, _, id_ in (name.partition("/") for name in item.waits)]
-        now = self.writer.deliveries.keys(self.site, pairs)
-        versions = {f"{kind}/{id_}": version for (kind, id_), (_, version, _) in now.items()}
-        return {name: versions.get(name, 0) for name in item.waits}
+    def _said_later(self, item: Held) -> int | None:
+        """A delivery in force that says anew what an older one sent."""
+        deliveries, since = self.writer.deliveries, max(item.source.submission, item.held_by)
+        known = deliveries.keys(self.site, [(item.type, item.id)])
+        key = known[item.type, item.id][0] if known else 0
+        lines = deliveries.histories(self.site, [key]).get(key, [])
+        later = {x.submission for x in lines if x.submission is not None}
+        later |= {n for n in self.submissions if n > since and n not in self.gone and key in deliveries.restated(n)}
+        if item.source.record is not None:
+            later.add(deliveries.seen_by(item.source.record) or 0)
+        return max((n for n in later & self.submissions.keys() if n > since and n not in self.gone), default=None)
 
 
 def closure(writer: Writer, site: str, number: int) -> tuple[Undo, dict[int, set[str]]]:

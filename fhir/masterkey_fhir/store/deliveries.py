@@ -28,12 +28,14 @@ s, t, word = schema.site, schema.resource_type, schema.term
 rec, h, m, sub, led = schema.record, schema.held, schema.merged, schema.submission, schema.ledger
 _CURRENT = and_(p.c.site == r.c.site, p.c.key == r.c.key, p.c.version == r.c.version)
 DEAD = "undone"
+THERE = -1
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A valid resource that waits. `waits`: "Type/id" -> its version when this one was held (0: there was none).
+    """A valid resource that waits. `waits`: "Type/id" -> THERE: until there is one; else its version when this one
+    was held (0: none): until a valid one is sent.
 
     `cells`: its values in the ledger of its delivery, under the status they have once it is stored.
     """
@@ -139,6 +141,10 @@ class Deliveries:
         query = select(word.c.name, rec.c.key).join(word, word.c.key == rec.c.file)
         query = query.where(rec.c.site == self._names.site(site), rec.c.digest == bytes.fromhex(digest))
         return {str(name): int(key) for name, key in self._db.execute(query)}
+
+    def seen_by(self, record: int) -> int | None:
+        """The latest delivery of its file that has this record."""
+        return self._db.scalar(select(rec.c.seen).where(rec.c.key == record))
 
     def absent(self, site: str, file: str, submission: int) -> list[Absent]:
         """Records of earlier deliveries that this one lacks and that still have current resources."""

@@ -190,7 +190,7 @@ held = Table(  # valid resources that wait for another one; kept with the releas
     Column("map_version", Integer, nullable=False),  # term
     Column("block", Integer, nullable=False),  # term
     Column("body", LargeBinary, nullable=False),
-    Column("waits", Text, nullable=False),  # JSON: "Type/id" -> its version when this one was held, 0: none
+    Column("waits", Text, nullable=False),  # JSON: "Type/id" -> -1, or its version when this one was held
     Column("cells", Text, nullable=False),  # JSON: [column, status, n] of the ledger, as they are once it is stored
     Column("released_by", BIG),  # the delivery that brought what it waited for, or said anew what it says
     Column("released_version", Integer),  # as which it was stored; none: it was superseded

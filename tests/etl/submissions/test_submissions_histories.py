@@ -112,6 +112,12 @@ class Model:
                 item = self.now.pop(name)
                 self.waiting.append(Waiting(name, item, pid, n, (item.file, name[1])))
 
+    def merge(self, n: int, old: str, new: str) -> None:
+        self.merged = {a: new if b == old else b for a, b in self.merged.items()} | {old: self.merged.get(new, new)}
+        for name, item in self.now.items():
+            if item.patient == old and name != ("Patient", old):
+                item.patient = self.merged[old]
+
     def said(self) -> dict[tuple[str, str], int]:
         out: dict[tuple[str, str], int] = {}
         for (kind, _), item in self.now.items():
@@ -184,6 +190,14 @@ class Histories(RuleBasedStateMachine):
         act = submissions.delete_confirmed(self.tiny.data)
         numbers = range((act.number or 0) - len(wanted) + 1, (act.number or 0) + 1)
         self.steps += [Done(n, "delete", given) for n, given in zip(numbers, wanted.items(), strict=True)]
+        self.check()
+
+    @rule(old=PIDS, new=PIDS)
+    def merge(self, old: str, new: str) -> None:
+        path = self.tiny.write("merge.csv", [{"old": old, "new": new}], ("old", "new"))
+        act = submissions.merge(self.tiny.data, SITE, path)
+        assert (act.number is None) == (act.exit_code == 1)
+        self.steps += [] if act.number is None else [Done(act.number, "merge", (old, new))]
         self.check()
 
     @rule()
