@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from masterkey_fhir.issue import Issue
 
 _CHUNK = 1 << 16
 _HEAD = 4096  # bytes that decide what a file is
+_MARK = re.compile(rb'\\.|["{}]', re.DOTALL)
 OBJECT = 32 << 20  # characters of one row; a longer one ends the reading, with an Issue
 
 
@@ -261,23 +263,30 @@ def _counted(stream: BinaryIO) -> IndependentCount:
 
 def _braced(stream: BinaryIO) -> Iterator[bytes]:
     """The outermost objects of the array."""
-    depth, quoted, escaped, out = 0, False, False, bytearray()
-    while data := stream.read(_CHUNK):
-        for byte in data:
-            if depth:
-                out.append(byte)
-            if quoted:
-                escaped, quoted = (not escaped and byte == 92), (escaped or byte != 34)
-            elif byte == 34:
-                quoted = True
-            elif byte == 123:
+    depth, quoted, waiting = 0, False, b""
+    while data := _unbroken(stream):
+        begin = 0
+        for found in _MARK.finditer(data):
+            mark = found[0]
+            if mark == b'"':
+                quoted = not quoted
+            elif mark == b"{" and not quoted:
+                begin = found.start() if depth == 0 else begin
                 depth += 1
-                if depth == 1:
-                    out = bytearray(b"{")
-            elif byte == 125:
+            elif mark == b"}" and not quoted:
                 depth -= 1
                 if depth == 0:
-                    yield bytes(out)
+                    yield waiting + data[begin : found.end()]
+                    waiting = b""
+        waiting = waiting + data[begin:] if depth > 0 else b""
+
+
+def _unbroken(stream: BinaryIO) -> bytes:
+    """The next bytes, never ending within an escape."""
+    data = stream.read(_CHUNK)
+    while (len(data) - len(data.rstrip(b"\\"))) % 2 and (more := stream.read(1)):
+        data += more
+    return data
 
 
 __all__ = ["JsonRows", "as_table", "count", "read", "recognitions"]

@@ -7,10 +7,12 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from masterkey_api.cli import main
+from masterkey_etl.readers import flat_json
 from masterkey_etl.readers.flat_json import JsonRows, count, is_rows
 from masterkey_etl.source_model import SourceModel
 
@@ -56,6 +58,16 @@ def test_any_bytes_after_a_bracket_end_well(data: bytes):
     rows = table.open().read().decode().count("\r\n") - 1
     assert rows >= 0 and is_rows(Bytes(whole))
     assert count(io.BytesIO(whole), MODEL).rows <= rows + 1
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 64])
+def test_objects_are_counted_across_pieces(monkeypatch: pytest.MonkeyPatch, piece: int):
+    monkeypatch.setattr(flat_json, "_CHUNK", piece)
+    rows = [{"a": 'q" {', "b\\": "\\"}, {"a": "}}]", "c": '\\"'}, {"é": "\n"}]
+    for indent in (None, 1):
+        data = json.dumps(rows, indent=indent, ensure_ascii=piece % 2 == 0).encode()
+        found = count(io.BytesIO(data), MODEL)
+        assert (found.rows, found.columns) == (3, 4)
 
 
 def test_values_are_the_texts_of_the_file():
