@@ -24,6 +24,7 @@ from masterkey_etl.source_model import SourceModel, known_models
 from masterkey_fhir.issue import Place, issue
 
 Merges = dict[tuple[int, int], tuple[int, int]]
+_USUAL = ("n", "s")
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 
 
@@ -59,7 +60,7 @@ def _count(stream: BinaryIO, model: SourceModel) -> IndependentCount:
     headers = Headers([model, *(m for m in known_models() if m.kind in ("delimited", "sheet") and m.id != model.id)])
     rows = surplus = 0
     names: set[tuple[str, int]] = set()
-    for sheet in _sheets(stream):
+    for sheet in _sheets(stream, merges=headers.depth > 1):
         layout = lay_out(sheet, headers, sheet.merged)
         rows += sum(table.rows for table in layout.tables)
         names |= _columns(layout)
@@ -76,7 +77,8 @@ def _columns(layout: Layout) -> set[tuple[str, int]]:
     return found
 
 
-def _sheets(stream: BinaryIO) -> Iterator[Counted]:
+def _sheets(stream: BinaryIO, merges: bool) -> Iterator[Counted]:
+    """`merges`: merged cells matter, since a header has several rows."""
     copy = seekable(stream)
     try:
         head = copy.read(4096)
@@ -86,7 +88,7 @@ def _sheets(stream: BinaryIO) -> Iterator[Counted]:
         elif book_form(head) == "html":
             yield from _pages(copy.read())
         else:
-            yield from _new(copy)
+            yield from _new(copy, merges)
     finally:
         if copy is not stream:
             copy.close()
@@ -95,7 +97,7 @@ def _sheets(stream: BinaryIO) -> Iterator[Counted]:
 # -- XLSX --------------------------------------------------------------------------------------------
 
 
-def _new(stream: BinaryIO) -> Iterator[Counted]:
+def _new(stream: BinaryIO, merges: bool) -> Iterator[Counted]:
     from masterkey_etl.readers.sheet_xlsx import Package, workbook_part
 
     package = Package.open(stream, Place())
@@ -105,7 +107,7 @@ def _new(stream: BinaryIO) -> Iterator[Counted]:
     for e in package.elements(workbook, "sheet"):
         kind, name = related.get(e.get("id", ""), ("", ""))
         if kind == "worksheet":
-            merged = _merged(package.elements(name, "mergeCell"))
+            merged = _merged(package.elements(name, "mergeCell")) if merges else {}
             yield Counted(_xml_lines(package, name, texts), merged)
 
 
@@ -157,9 +159,9 @@ class _Cells:
         self._places: dict[str, int] = {}
 
     def handlers(self, prefix: str) -> tuple[Callable[[str, dict[str, str]], None], Callable[[str], None]]:
-        cell, parts, attributes = prefix + "c", self.parts, dict[str, str]()
+        cell, value, attributes = prefix + "c", prefix + "v", dict[str, str]()
         others = {prefix + n: n for n in ("row", "f", "rPh")}
-        value = prefix + "v"
+        parts, places, texts = self.parts, self._places, self.texts
 
         def start(tag: str, found: dict[str, str]) -> None:
             nonlocal attributes
@@ -174,6 +176,13 @@ class _Cells:
 
         def end(tag: str) -> None:
             if tag == cell:
+                type_ = attributes.get("t", "n")
+                if len(parts) == 1 and type_ in _USUAL and not self.formula:
+                    column = places.get(attributes.get("r", "")[: -self.digits], -1)
+                    row = self.row
+                    if column == len(row):
+                        row.append(parts[0] if type_ == "n" else texts[int(parts[0])])
+                        return
                 if parts or self.formula:
                     self.end_cell(attributes)
                 elif "r" not in attributes:
