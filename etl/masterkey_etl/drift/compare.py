@@ -110,9 +110,7 @@ def _shown(model: SourceModel, name: str, seen: Look) -> str:
     return f"{show(model, name.removeprefix(NEW))} (column {seen.places.get(name, 0)})"
 
 
-def _gone(
-    model: SourceModel, c: Column, parts: tuple[str, ...], twin: str, used: bool, seen: Look
-) -> Difference:
+def _gone(model: SourceModel, c: Column, parts: tuple[str, ...], twin: str, used: bool, seen: Look) -> Difference:
     if parts:
         return Difference("split", c.id, c.header, " + ".join(_shown(model, p, seen) for p in parts), used)
     if twin:
