@@ -18,13 +18,13 @@ import orjson
 from masterkey_etl.leaves import known_paths
 from masterkey_etl.ledger import IndependentCount
 from masterkey_etl.readers import limits
-from masterkey_etl.readers.json_pieces import pieces
+from masterkey_etl.readers.json_pieces import STEP, pieces
 from masterkey_etl.readers.json_scan import Tally, scan
 from masterkey_etl.readers.tree_count import Names
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.tree_model import parts, plain
 
-WHOLE = 32 << 20  # bytes of a file that are parsed as one
+WHOLE = 16 << 20  # bytes of a file that are parsed as one
 _UTF16 = ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -80,17 +80,18 @@ class _Counter:
         start = head.lstrip(b" \t\r\n")
         if not start.startswith(b"["):
             return False
-        several = False
-        for part, behind, last in pieces(start[1:], following):
+        steps = (start[at : at + STEP] for at in range(1, len(start), STEP))
+        text, several = chain(steps, following), False
+        for part, behind, last in pieces(text):
             empty = part.endswith(b"]") and not part[1:-1].strip()
             if empty and last and several:  # a comma, and nothing behind it
                 self.tally.records += 1
                 return True
             if (empty and not last) or not self.document(part):
-                self.scan(chain([part if last else part[:-1] + b",", behind], following))
+                self.scan(chain([part if last else part[:-1] + b",", behind], text))
                 return True
             if last:
-                self.scan(chain([behind], following))
+                self.scan(chain([behind], text))
             several = True
         return True
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+STEP = 1 << 22  # bytes looked at together
+
 
 def cut(data: bytes) -> tuple[int, bool]:
     """Of text inside of an array: where its last whole element ends (0: none does), and does the array end there?"""
     import numpy as np
 
+    if not data:
+        return 0, False
     plain = data.replace(b"\\\\", b"..").replace(b'\\"', b"..")
     codes = np.frombuffer(plain, dtype=np.uint8)
     outside = ~np.bitwise_xor.accumulate(codes == 34)
@@ -25,14 +29,16 @@ def cut(data: bytes) -> tuple[int, bool]:
     return (int(commas[-1]), False) if len(commas) else (0, False)
 
 
-def pieces(head: bytes, following: Iterator[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
+def pieces(text: Iterator[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
     """(an array of whole elements, what was read behind it, is it the last?), out of a large array.
 
-    `head` begins behind its bracket. The last one ends with the array; where the text stops before, it is what is left,
-    unclosed.
+    `text` begins behind its bracket, and is read on. The last one ends with the array; where the text stops before, it
+    is what is left, unclosed.
     """
-    data = head
+    data = b""
     while True:
+        more = b"".join(_some(text, len(data)))
+        data += more
         end, last = cut(data)
         if last:
             yield b"[" + data[: end + 1], data[end + 1 :], True
@@ -40,18 +46,16 @@ def pieces(head: bytes, following: Iterator[bytes]) -> Iterator[tuple[bytes, byt
         if end:
             yield b"[" + data[:end] + b"]", data[end + 1 :], False
             data = data[end + 1 :]
-        more = b"".join(_some(following, len(data)))
-        if not more:
+        elif not more:
             yield b"[" + data, b"", True
             return
-        data += more
 
 
-def _some(following: Iterator[bytes], at_least: int) -> Iterator[bytes]:
+def _some(text: Iterator[bytes], at_least: int) -> Iterator[bytes]:
     """As much again as is held, so that a long element is looked at only a few times."""
     got = 0
-    for piece in following:
+    for piece in text:
         yield piece
         got += len(piece)
-        if got >= max(at_least, 1 << 22):
+        if got >= max(at_least, STEP):
             return
