@@ -47,7 +47,8 @@ def save(workspace: Workspace, site: str, model: SourceModel, seen: Look, before
     sizes = [*(before.sizes if before else ()), seen.rows][-DELIVERIES:]
     said: dict[str, Any] = {"version": VERSION, "encoding": seen.encoding, "exact": seen.exact, "sizes": sizes}
     said["delimiter"] = seen.delimiter
-    said["columns"] = {name: _kept(c, before, name).as_dict() for name, c in seen.columns.items()}
+    kept = {name: _kept(c, before, name) for name, c in seen.columns.items()}
+    said["columns"] = {seen.hidden.get(name, name): c.as_dict() for name, c in kept.items()}
     with replacing(path) as out:
         out.write(json.dumps(said, ensure_ascii=False).encode())
 

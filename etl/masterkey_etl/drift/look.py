@@ -84,6 +84,8 @@ class Look:
     columns: dict[str, ColumnLook]
     guess: str = ""  # the encoding it seems to be in when the declared ones don't fit
     delimiter: str = ""  # of a text
+    hidden: dict[str, str] = field(default_factory=dict)  # new column -> what a baseline calls it: a keyed hash
+    places: dict[str, int] = field(default_factory=dict)  # new column -> its number in the file, from 1
 
     @property
     def order(self) -> list[str]:
@@ -108,7 +110,10 @@ def look(source: Readable, model: SourceModel, reading: Reading, hide: Hide) -> 
     guess = "" if chosen.exact else _guess(source)
     plain = type(reading) is Reading
     size = _lines(source) if plain else _rows(reading)
-    return Look(chosen.name, chosen.exact, size, columns, guess, reading.model.delimiter if plain else "")
+    hidden = {name: NEW + hide(header_key(name)) for name in columns if name.startswith(NEW)}
+    places = {name: i for i, name in enumerate(names, 1) if name in hidden}
+    mark = reading.model.delimiter if plain else ""
+    return Look(chosen.name, chosen.exact, size, columns, guess, mark, hidden, places)
 
 
 def _below_header(reading: Reading) -> RowSource:

@@ -170,7 +170,8 @@ class ColumnProfile:
     def unit(self) -> str:
         if named := header_unit(self.header):
             return named
-        return self.units.most_common(1)[0][0] if self.units.total() > 0.5 * self.n > 0 and not self.dates.n else ""
+        unit, n = self.units.most_common(1)[0] if self.units and not self.dates.n else ("", 0)
+        return unit if n > 0.5 * self.n else ""
 
     @property
     def sentinels(self) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from masterkey_etl.header import header_key
 from masterkey_etl.inspect.dates import readings
 from masterkey_etl.inspect.kinds import Guess
+from masterkey_etl.inspect.personal import kinds
 from masterkey_etl.inspect.words import meaning
 from masterkey_etl.readers import limits
+from masterkey_etl.values import nfkc
 
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", "^": "caret"}
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.,/:\s-]*")
@@ -57,6 +59,8 @@ def header(rows: Sequence[Sequence[str]]) -> Guess:
     for i, fields in enumerate(rows[: limits.HEADER_ROWS]):
         if len(fields) >= max(1, width * 0.6) and (width == 1 or len(fields) > 1):
             share = _likeness(fields)
+            if share >= 0.7 and _of_a_person(fields, rows[i + 1 : i + 21]):
+                break
             if share >= 0.7:
                 return Guess(str(i), _sure(fields, rows[i + 1 :], share), _why(i, fields))
     return Guess("", 0.6, "no row of the first ones looks like names: numbers, dates or repeated texts stand there")
@@ -67,6 +71,16 @@ def _likeness(fields: Sequence[str]) -> float:
     keys = Counter(header_key(f) for f in fields)
     good = sum(bool(f.strip()) and keys[header_key(f)] == 1 and not is_data(f) for f in fields)
     return good / len(fields)
+
+
+def _of_a_person(fields: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """A text has the shape of a name or number of a person, and so have those below it: a row of values."""
+    for i, text in enumerate(fields):
+        mine = set(kinds(nfkc(text))) if meaning(text) is None else set()
+        column = [kinds(nfkc(row[i])) for row in below if len(row) > i]
+        if any(2 * sum(kind in k for k in column) > len(column) > 0 for kind in mine):
+            return True
+    return False
 
 
 def is_data(text: str) -> bool:

@@ -21,6 +21,7 @@ from masterkey_etl.values import nfkc
 from masterkey_fhir.issue import Place
 
 TREES = ("JSON", "NDJSON", "FHIR bundle", "FHIR resource", "FHIR NDJSON", "XML", "FHIR XML")
+SURE = 0.7  # a header row
 ROWS = 20_000  # rows looked at unless said otherwise
 
 
@@ -50,6 +51,12 @@ class Inspection:
     @property
     def names(self) -> list[str]:
         return [c.header for c in self.columns]
+
+    def name(self, column: ColumnProfile) -> str:
+        """A header as it may be told: where it is not sure that names stand there, unknown words are masked."""
+        text = " ".join(column.header.split())[:80]
+        sure = self.header is None or self.header.confidence >= SURE
+        return text if sure or self.words is None else self.words.cleaned(text)[0]
 
     @property
     def header_index(self) -> int | None:

@@ -20,7 +20,7 @@ def as_dict(found: Inspection) -> dict[str, Any]:
         **{name: g.as_dict() if g else None for name, g in guesses.items()},
         "rows": found.rows,
         "more_rows_follow": found.bounded,
-        "columns": [c.as_dict(*found.codes(c)) for c in found.columns],
+        "columns": [c.as_dict(*found.codes(c)) | {"header": found.name(c)} for c in found.columns],
         "code_label_pairs": [_pair(found, p) for p in found.pairs],
         "keys": [_key(found, k) for k in found.keys],
         "numbered_columns": [{"name": name, "times": n} for name, n in found.series],
@@ -32,8 +32,8 @@ def as_dict(found: Inspection) -> dict[str, Any]:
 
 def _pair(found: Inspection, p: Any) -> dict[str, Any]:
     return {
-        "code": found.columns[p.code].header,
-        "label": found.columns[p.label].header,
+        "code": found.name(found.columns[p.code]),
+        "label": found.name(found.columns[p.label]),
         "confidence": round(p.confidence, 2),
         "evidence": p.evidence,
     }
@@ -41,11 +41,11 @@ def _pair(found: Inspection, p: Any) -> dict[str, Any]:
 
 def _key(found: Inspection, k: Any) -> dict[str, Any]:
     return {
-        "column": found.columns[k.column].header,
+        "column": found.name(found.columns[k.column]),
         "unique": k.unique,
         "confidence": round(k.confidence, 2),
         "evidence": k.evidence,
-        "varying": [found.columns[i].header for i in k.varying],
+        "varying": [found.name(found.columns[i]) for i in k.varying],
     }
 
 
@@ -69,7 +69,7 @@ def lines(found: Inspection) -> Iterator[str]:
 def _column(found: Inspection, c: ColumnProfile) -> Iterator[str]:
     guess = c.type
     parts = [f"{guess.what} ({guess.confidence:.0%}: {guess.evidence})", *_counts(c)]
-    yield f"  {c.number:>4}  {_name(c)}: {'; '.join(parts)}"
+    yield f"  {c.number:>4}  {_name(found, c)}: {'; '.join(parts)}"
     shown, hidden = found.codes(c)
     if shown or hidden:
         rest = (
@@ -88,8 +88,8 @@ def _column(found: Inspection, c: ColumnProfile) -> Iterator[str]:
         yield f"        note: {note}"
 
 
-def _name(c: ColumnProfile) -> str:
-    return " ".join(c.header.split())[:80] or f"column {c.number}"
+def _name(found: Inspection, c: ColumnProfile) -> str:
+    return found.name(c) or f"column {c.number}"
 
 
 def _counts(c: ColumnProfile) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _counts(c: ColumnProfile) -> Iterator[str]:
 
 
 def _together(found: Inspection) -> Iterator[str]:
-    name = [_name(c) for c in found.columns]
+    name = [_name(found, c) for c in found.columns]
     for p in found.pairs:
         yield f"  code and label: {name[p.code]} and {name[p.label]} ({p.confidence:.0%}: {p.evidence})"
     for k in found.keys:

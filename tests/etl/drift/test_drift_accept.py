@@ -50,7 +50,10 @@ def test_the_revision_says_when_by_whom_what_and_keeps_the_one_before(ward: Any,
     ward.send(change(rows(), 4, same, "Age (years)"), by="Dr. A\n- x: y")
     after = (place / "1.yaml").read_text(encoding="utf-8")
     first, second = after.splitlines()[:2]
-    assert f"Revision of {date.today().isoformat()} by Dr. A" in first and "renamed, Age -> Age (years)" in second
+    assert (
+        f"Revision of {date.today().isoformat()} by Dr. A" in first
+        and "renamed, Age -> Age (years) (column 5)" in second
+    )
     assert "# the patient" in after and "# the tumour" in after, "comments and other lines stay"
     assert [p.read_text(encoding="utf-8") for p in (place / "history").glob("1.*.yaml")] == [before]
     log = (ward.data / "mappings" / "CHANGES.csv").read_text(encoding="utf-8").splitlines()
@@ -124,7 +127,7 @@ def test_the_command_line_shows_both_sides_and_accepts(
     call = ["load", str(path), "--site", "my_nci", "--data", str(ward.data), *words]
     assert cli.main(call) == 2
     told = capsys.readouterr().out
-    assert "Weight (kg)" in told and "Body weight (kg)" in told and "renamed" in told
+    assert "Weight (kg)" in told and "weight (▢) (column 6)" in told and "renamed" in told
     inspected = ["inspect", str(path), "--against", "my_nci", "--data", str(ward.data), *words]
     assert cli.main(inspected) == 2
     assert "renamed" in capsys.readouterr().out

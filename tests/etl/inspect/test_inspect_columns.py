@@ -196,3 +196,11 @@ def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_file_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["inspect", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+def test_a_file_of_people_without_a_header_shows_none(tmp_path: Path) -> None:
+    people = ["山田 花子,東京都中央区築地,ok", "佐藤 一郎,大阪府大阪市,ok", "鈴木 次郎,京都府京都市,no"]
+    found = table(tmp_path, *people)
+    assert found.header_index is None and "山田" not in " ".join(found.lines()) + str(found.as_dict())
+    latin = table(tmp_path, "Hanako,Tokyo", "Ichiro,Osaka", "Jiro,Kyoto")
+    assert "Hanako" not in " ".join(latin.lines()) + str(latin.as_dict())

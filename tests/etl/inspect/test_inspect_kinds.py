@@ -101,7 +101,7 @@ def test_mixed_bytes_are_said_to_be_no_text_of_one_encoding() -> None:
     assert encoding(data, True).confidence < 0.6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from([",", "\t", ";", "|"]),
     st.integers(2, 8),
@@ -143,7 +143,7 @@ def test_junk_is_told_and_nothing_is_raised(tmp_path: Path, data: bytes) -> None
     assert found.lines() and found.as_dict()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=600))
 def test_any_bytes_give_an_answer(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("any") / "x"
