@@ -39,6 +39,7 @@ class JsonRows:
     nested: int = 0  # values that are no scalars
     doubled: int = 0  # members named twice in one row
     broken: int = 0  # row at which the text stops being JSON
+    strange: int = 0  # elements that are no objects
 
     def __post_init__(self) -> None:
         names: dict[str, None] = {}
@@ -69,7 +70,7 @@ class JsonRows:
                     self.doubled += len(pairs) - len(dict(pairs))
                     self.nested += sum(isinstance(v, (dict, list)) for _, v in pairs)
                 yield {n: _text(v) for n, v in (*pairs, *_firsts(pairs))}
-            self.broken = objects.broken
+            self.broken, self.strange = objects.broken, objects.strange
 
 
 class _Piped(io.RawIOBase):
@@ -99,10 +100,10 @@ class _Objects:
         self._stream = stream
         self._decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
         self._json = json.JSONDecoder(
-            object_pairs_hook=lambda p: p, parse_int=_Number, parse_float=_Number, parse_constant=_Number
+            object_pairs_hook=_Pairs, parse_int=_Number, parse_float=_Number, parse_constant=_Number
         )
         self._text, self._ended = "", False
-        self.broken = 0
+        self.broken = self.strange = 0
 
     def __iter__(self) -> Iterator[list[tuple[str, Any]]]:
         self._skip("[")
@@ -114,21 +115,25 @@ class _Objects:
                 self.broken = 0 if self._text[:1] == "]" else row
                 return
             found = self._next()
-            if found is None:
+            if found is _NOTHING:
                 self.broken = row
                 return
-            yield found
+            if isinstance(found, _Pairs):
+                yield found
+            else:
+                self.strange += 1
 
-    def _next(self) -> list[tuple[str, Any]] | None:
+    def _next(self) -> Any:
+        """The next element; _NOTHING where the text stops being JSON."""
         while True:
             try:
                 found, end = self._json.raw_decode(self._text)
             except (ValueError, RecursionError):
                 if len(self._text) > OBJECT or not self._more():
-                    return None
+                    return _NOTHING
                 continue
             self._text = self._text[end:]
-            return list(found) if isinstance(found, list) and all(isinstance(p, tuple) for p in found) else None
+            return found
 
     def _skip(self, mark: str) -> None:
         """Past blanks and one `mark`."""
@@ -154,6 +159,13 @@ def _firsts(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     return [] if len(dict(pairs)) == len(pairs) else pairs[::-1]
 
 
+class _Pairs(list[tuple[str, Any]]):
+    """The members of an object, in their order, doubled ones too."""
+
+
+_NOTHING = object()
+
+
 class _Number(str):
     """A number as it stands in the file."""
 
@@ -163,7 +175,13 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return {name: _plain(v) for name, v in value}
+    return [_plain(v) for v in value] if isinstance(value, list) else value
 
 
 def _line(cells: Sequence[str]) -> bytes:
@@ -188,9 +206,10 @@ def read(
     table = as_table(source)
     reading = Reading(table, model, ledger, tell, year_limit=year_limit)
     if isinstance(table, JsonRows):
-        for rule, n in (("etl.json-nested", table.nested), ("etl.json-doubled", table.doubled)):
+        found = {"nested": table.nested, "doubled": table.doubled, "no-rows": table.strange}
+        for rule, n in found.items():
             if n:
-                reading.notes.tell(rule, count=n)
+                reading.notes.tell(f"etl.json-{rule}", count=n)
         if table.broken:
             reading.notes.tell("etl.json-broken", table.broken)
     return reading
