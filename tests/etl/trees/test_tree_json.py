@@ -18,7 +18,7 @@ GOLD = """{
   "results": {
     "oldScore": 1.10,
     "variants": [
-      {"gene": "TP53", "fraction": 0.50, "effects": ["a", "b"], "ends": [{"at": 5}, {"at": 6}, {"at": 7}],
+      {"gene": "TP53", "fraction": 0.50, "effects": ["a", "b", "c"], "ends": [{"at": 5}, {"at": 6}, {"at": 7}],
        "transcripts": [{"id": "NM_1", "change": "c.1"}, {"id": "NM_7"}]},
       {"kind": "gain", "fraction": 0.0}
     ]
@@ -31,7 +31,7 @@ def test_a_document_becomes_a_record_with_its_parts(read_json: Read) -> None:
     assert [tree.value(0, c) for c in ("report_id", "version", "made", "score")] == ["r1", "1", "2020-01-02", "1.10"]
     assert tree.items(0, "samples") == [{"sample": "s1"}, {"sample": "s2"}]
     first, second, third = tree.items(0, "variants")
-    whole = {"gene": "TP53", "fraction": "0.50", "effects": "a; b", "first_end": "5", "second_end": "6"}
+    whole = {"gene": "TP53", "fraction": "0.50", "effects": "a; b; c", "first_end": "5", "second_end": "6"}
     assert first == {**whole, "transcript": "NM_1", "change": "c.1"}
     assert second == {**whole, "transcript": "NM_7"}
     assert third == {"kind": "gain"}
@@ -39,9 +39,9 @@ def test_a_document_becomes_a_record_with_its_parts(read_json: Read) -> None:
 
 def test_every_leaf_is_in_the_ledger_once(read_json: Read) -> None:
     tree = read_json(GOLD)
-    assert tree.reading.counts.values == 20
+    assert tree.reading.counts.values == 21
     assert tree.cells("gene", "mapped") == 1  # two items of one variant are one leaf
-    assert tree.cells("effects", "mapped") == 2  # one value of two leaves
+    assert tree.cells("effects", "mapped") == 3  # one value of three leaves
     assert tree.cells("fraction", "rejected") == 1
     assert tree.cells("comments", "set_aside") == 2
     assert tree.cells("results.variants.ends.at", "rejected") == 1
