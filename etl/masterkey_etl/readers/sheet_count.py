@@ -24,6 +24,7 @@ from masterkey_etl.source_model import SourceModel, known_models
 from masterkey_fhir.issue import Place, issue
 
 Merges = dict[tuple[int, int], tuple[int, int]]
+_WHOLE = 300_000
 _USUAL = ("n", "s")
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 
@@ -60,7 +61,7 @@ def _count(stream: BinaryIO, model: SourceModel) -> IndependentCount:
     headers = Headers([model, *(m for m in known_models() if m.kind in ("delimited", "sheet") and m.id != model.id)])
     rows = surplus = 0
     names: set[tuple[str, int]] = set()
-    for sheet in _sheets(stream, merges=headers.depth > 1):
+    for sheet in _sheets(stream, headers):
         layout = lay_out(sheet, headers, sheet.merged)
         rows += sum(table.rows for table in layout.tables)
         names |= _columns(layout)
@@ -77,8 +78,7 @@ def _columns(layout: Layout) -> set[tuple[str, int]]:
     return found
 
 
-def _sheets(stream: BinaryIO, merges: bool) -> Iterator[Counted]:
-    """`merges`: merged cells matter, since a header has several rows."""
+def _sheets(stream: BinaryIO, headers: Headers) -> Iterator[Counted]:
     copy = seekable(stream)
     try:
         head = copy.read(4096)
@@ -88,7 +88,7 @@ def _sheets(stream: BinaryIO, merges: bool) -> Iterator[Counted]:
         elif book_form(head) == "html":
             yield from _pages(copy.read())
         else:
-            yield from _new(copy, merges)
+            yield from _new(copy, headers)
     finally:
         if copy is not stream:
             copy.close()
@@ -97,22 +97,27 @@ def _sheets(stream: BinaryIO, merges: bool) -> Iterator[Counted]:
 # -- XLSX --------------------------------------------------------------------------------------------
 
 
-def _new(stream: BinaryIO, merges: bool) -> Iterator[Counted]:
+def _new(stream: BinaryIO, headers: Headers) -> Iterator[Counted]:
     from masterkey_etl.readers.sheet_xlsx import Package, workbook_part
 
     package = Package.open(stream, Place())
     workbook = workbook_part(package)
     related = package.related(workbook)
-    texts = next((_texts(package, name) for kind, name in related.values() if kind == "sharedStrings"), [])
+    texts = next((_texts(package, name, headers) for kind, name in related.values() if kind == "sharedStrings"), [])
     for e in package.elements(workbook, "sheet"):
         kind, name = related.get(e.get("id", ""), ("", ""))
         if kind == "worksheet":
-            merged = _merged(package.elements(name, "mergeCell")) if merges else {}
+            merged = (
+                _merged(package.elements(name, "mergeCell")) if headers.depth > 1 else {}
+            )  # else no header is merged over rows
             yield Counted(_xml_lines(package, name, texts), merged)
 
 
-def _texts(package: Any, name: str) -> list[str]:
-    """The shared strings: every `t` that is no phonetic reading, joined per `si`."""
+def _texts(package: Any, name: str, headers: Headers) -> list[str]:
+    """The shared strings: every `t` that is no phonetic reading, joined per `si`.
+
+    Beyond the first _WHOLE of them only what may stand in a header is kept whole: the layout needs no more.
+    """
     out: list[str] = []
     state = {"t": False, "rPh": False}
     parts: list[str] = []
@@ -127,7 +132,8 @@ def _texts(package: Any, name: str) -> list[str]:
         if local in state:
             state[local] = False
         elif local == "si":
-            out.append(_clean("".join(parts)))
+            text = _clean("".join(parts))
+            out.append(text if len(out) < _WHOLE or headers.may_begin((text,)) else text[:1])
             parts.clear()
 
     def data(text: str) -> None:
