@@ -23,7 +23,7 @@ _CACHED = 100_000
 # five digits in a row; three numbers joined by signs (dates); two joined by a hyphen with five digits in all
 # (telephones); a Japanese or Thai style date
 _QUOTED = re.compile(r"'([^']*)'")
-_NUMBERS = re.compile(
+NUMBERS = re.compile(
     r"[0-9]{5,}|[0-9]+(?:[-/.:][0-9]+){2,}|[0-9]{3,}-[0-9]{2,}|[0-9]{2,}-[0-9]{3,}"
     r"|[0-9]+\s*年\s*[0-9]+\s*月(?:\s*[0-9]+\s*日)?|[0-9]+\s*月\s*[0-9]+\s*日"
 )
@@ -67,7 +67,7 @@ class Words:
         """End of digits to be masked that start here, or 0."""
         if not folded[i].isdigit() or (i and folded[i - 1].isdigit()):
             return 0
-        found = _NUMBERS.match(folded, i)
+        found = NUMBERS.match(folded, i)
         return found.end() if found else 0
 
     def _known(self, text: str, folded: str, i: int) -> int:
@@ -151,7 +151,7 @@ def load_words(patterns: Iterable[str], roots: Iterable[Path]) -> Words:
     words: list[str] = []
     texts: list[str] = []
     for root in roots:
-        words += _word_list(root / "registry" / "clinical_words.txt")
+        words += word_list(root / "registry" / "clinical_words.txt")
         for path in (*sorted((root / "concepts").glob("*.csv")), *sorted((root / "registry").glob("*.csv"))):
             texts += _labels(path)
         for path in sorted((root / "sources").glob("*/*.yaml")):
@@ -161,7 +161,8 @@ def load_words(patterns: Iterable[str], roots: Iterable[Path]) -> Words:
     return Words(words, texts, patterns)
 
 
-def _word_list(path: Path) -> list[str]:
+def word_list(path: Path) -> list[str]:
+    """The words of a file, one a line; `#` begins a remark. No file, no words."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
