@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from masterkey_etl import assessment, loading
+from masterkey_etl import assessment, loading, submissions
 from masterkey_etl.flow import Request
 from masterkey_etl.loading import LoadReport
 from masterkey_etl.project import ProjectionResult, project
@@ -170,10 +171,19 @@ def write_mappings(root: Path) -> None:
     (maps / "delta.yaml").write_text(REPORT_MAP.format(name="tiny_delta").replace("= result", "= change"))
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[Tiny]:
-    data, folder = tmp_path / "ws", tmp_path / SITE
-    Workspace.open(data, create=True, role="site")
+@pytest.fixture(scope="session")
+def empty_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with mappings, its repository migrated: once is enough for all tests."""
+    data = tmp_path_factory.mktemp("tiny") / "ws"
+    Repository.open(Workspace.open(data, create=True, role="site").repository_url).close()
     write_mappings(data / "mappings")
-    folder.mkdir()
-    yield Tiny(data, folder)
+    return data
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, empty_tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """Acts leave the CDM to the test that asks for it; tests/api/test_cli_submissions.py has the whole."""
+    monkeypatch.setattr(submissions, "_project", lambda act, *_: act)
+    shutil.copytree(empty_tiny, tmp_path / "ws")
+    (tmp_path / SITE).mkdir()
+    return Tiny(tmp_path / "ws", tmp_path / SITE)
