@@ -12,8 +12,10 @@ from xml.parsers import expat
 from masterkey_etl.leaves import known_paths
 from masterkey_etl.readers.delimited import Readable
 from masterkey_etl.readers.json_scan import BadError, Tokens, leaf_paths
+from masterkey_etl.readers.xml_reader import ForbiddenError
 from masterkey_etl.source_model import SourceModel, known_models
 from masterkey_etl.tree_model import OUTSIDE, joined, parts, plain
+from masterkey_fhir.issue import issue
 
 SAMPLE = 1 << 20  # bytes looked at
 LEAVES = 50_000  # leaves looked at
@@ -89,7 +91,7 @@ def _json_paths(data: bytes) -> Iterator[str]:
 
 
 def _xml_paths(data: bytes) -> Iterator[str]:
-    """Paths of attributes and of elements with text, as far as the text goes; entities are not looked at."""
+    """Paths of attributes and of elements with text, as far as the text goes. Raises ForbiddenError for entities."""
     found: list[str] = []
     path: list[str] = []
 
@@ -105,15 +107,11 @@ def _xml_paths(data: bytes) -> Iterator[str]:
     parser.ordered_attributes = True
     parser.StartElementHandler, parser.CharacterDataHandler = start, text
     parser.EndElementHandler = lambda _: path.pop()
-    parser.EntityDeclHandler = _stop
-    with suppress(expat.ExpatError, _Stop, LookupError, ValueError):
+    parser.EntityDeclHandler = _forbid
+    with suppress(expat.ExpatError, LookupError, ValueError):
         parser.Parse(data, False)
     return iter(found)
 
 
-class _Stop(Exception):  # noqa: N818
-    pass
-
-
-def _stop(*_: object) -> None:
-    raise _Stop
+def _forbid(*_: object) -> None:
+    raise ForbiddenError(issue("etl.xml-entity"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from masterkey_etl.readers import LocalFile, recognise
 from masterkey_fhir.issue import MasterkeyError
 
 Read = Callable[[Any], Any]
@@ -124,3 +126,10 @@ def test_many_records_stream_across_pieces(read_xml: Read) -> None:
     assert len(tree.records) == 4_000
     assert tree.cells("gene", "mapped") == tree.cells("note", "mapped") == 4_000
     assert all(len(r.groups["variants"]) == 1 for r in tree.records)
+
+
+def test_an_entity_bomb_is_refused_by_name_before_it_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "bomb.xml").write_text(BOMB, encoding="utf-8")
+    with pytest.raises(MasterkeyError) as refused:
+        recognise(LocalFile(tmp_path / "bomb.xml"))
+    assert refused.value.issues[0].rule == "etl.xml-entity"
