@@ -51,12 +51,16 @@ class Tokens:
         self._pieces, self.data, self.at, self.line = iter(pieces), b"", 0, 1
         self._start: tuple[int, int] | None = None  # where the value that is read began: (at, line)
 
-    def more(self) -> bool:
-        piece = next(self._pieces, b"")
+    def more(self, least: int = 1) -> bool:
+        """Take pieces of at least so many bytes, joined once: a long token costs no more than its length."""
+        taken, n = [], 0
+        while n < least and (piece := next(self._pieces, b"")):
+            taken.append(piece)
+            n += len(piece)
         cut = self.at if self._start is None else self._start[0]
-        self.data, self.at = self.data[cut:] + piece, self.at - cut
+        self.data, self.at = b"".join((memoryview(self.data)[cut:], *taken)), self.at - cut
         self._start = None if self._start is None else (0, self._start[1])
-        return bool(piece)
+        return n > 0
 
     def begin(self) -> None:
         """A value begins here: `back` returns to it."""
@@ -109,10 +113,7 @@ class Tokens:
 
     def _grow(self, by: int) -> bool:
         """More of the text behind an unfinished token (or a name for what can't be one)."""
-        wanted, before = len(self.data) - self.at + by, len(self.data) - self.at
-        while len(self.data) - self.at < wanted and self.more():
-            pass
-        return len(self.data) - self.at > before
+        return self.more(by)
 
     def next_line(self) -> bool:
         while (found := self.data.find(b"\n", self.at)) < 0:

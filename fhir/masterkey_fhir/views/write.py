@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from itertools import islice
@@ -15,13 +16,14 @@ from masterkey_fhir.views.select import Column
 
 Row = tuple[Any, ...]
 _BATCH = 10_000
+_FORMULA = re.compile(r"[=+@\t\r]|-(?![0-9.]+$)")  # a negative number is none
 
 
 def write(columns: tuple[Column, ...], rows: Iterable[Row], to: str, out: IO[bytes] | Path) -> int:
     """Writes `to` = csv | ndjson | parquet; gives the number of rows. Raises KeyError for another format.
 
-    CSV (RFC 4180, UTF-8): NULL is an empty field, lists and objects are JSON. Parquet: decimals as text, so
-    that their digits stay.
+    CSV (RFC 4180, UTF-8): NULL is an empty field, lists and objects are JSON; a text that a spreadsheet would take
+    for a formula gets an apostrophe in front. Parquet: decimals as text, so that their digits stay.
     """
     writer = FORMATS[to]
     if isinstance(out, Path):
@@ -46,6 +48,8 @@ def _field(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if isinstance(value, str):
+        return f"'{value}" if _FORMULA.match(value) else value
     return json.dumps(value).decode() if isinstance(value, dict | list) else value
 
 
