@@ -338,9 +338,8 @@ class _SheetParser:
         return cell
 
     def _handlers(self, parser: Any, prefix: str) -> None:
-        cell, row, value, formula = (prefix + n for n in ("c", "row", "v", "f"))
-        text, phonetic = prefix + "t", prefix + "rPh"
-        others = {prefix + "mergeCell": self._merge, prefix + "col": self._column_width}
+        cell, row, value, formula, text, phonetic = (prefix + n for n in ("c", "row", "v", "f", "t", "rPh"))
+        others = {row: self._start_row, prefix + "mergeCell": self._merge, prefix + "col": self._column_width}
         parts: list[str] = []
         attributes: dict[str, str] = {}
         taking = has_formula = has_value = aloud = False
@@ -355,8 +354,6 @@ class _SheetParser:
                 taking = has_value = True
             elif name == text:
                 taking = not aloud
-            elif name == row:
-                self._start_row(found)
             elif name == formula:
                 has_formula = True
             elif name == phonetic:
