@@ -16,6 +16,7 @@ from masterkey_etl.readers import recognitions
 from masterkey_etl.readers.delimited import Readable
 from masterkey_etl.readers.json_text import Broken, Document, Text, documents
 from masterkey_etl.readers.tree_reading import TooLargeError
+from masterkey_fhir.issue import MasterkeyError
 
 PATHS = 2_000
 LEAVES = 400_000
@@ -38,7 +39,10 @@ def profile_tree(found: Inspection, source: Readable, overlay: Path | None, boun
     found.notes += [f"repeated part: {path} stands up to {n} times in one record" for path, n in seen.repeated()]
     if seen.dropped:
         found.notes.append(f"{seen.dropped} leaves stand at paths beyond the first {PATHS:,} and were not looked at")
-    found.fits = _fits(source, overlay)
+    try:
+        found.fits = _fits(source, overlay)
+    except MasterkeyError as error:  # a document that no reader opens (entities, nesting) fits nothing
+        found.notes += [f"no source model was tried: {i.fact()}" for i in error.issues]
 
 
 def _fits(source: Readable, overlay: Path | None) -> tuple[Fit, ...]:
