@@ -28,7 +28,7 @@ from masterkey_fhir.issue import Place, issue
 
 TABLES = ("ccat", "ccat_xlsx", "redcap", "workbook")
 # patients in each run of the tests, and in the slow ones: one file per patient costs more
-PATIENTS = {"ccat": 120, "ccat_xlsx": 60, "redcap": 120, "workbook": 90, "cats": 30, "foundationone": 30}
+PATIENTS = {"ccat": 100, "ccat_xlsx": 40, "redcap": 100, "workbook": 60, "cats": 20, "foundationone": 20}
 SLOW = 200
 SEED = 7
 
@@ -71,7 +71,7 @@ of_each = pytest.mark.parametrize("loaded", RUNS, indirect=True)
 def test_what_was_planted_is_reported_and_nothing_else(loaded: Loaded) -> None:
     total = loaded.score.total
     print("\n".join("  ".join(map(str, row)) for row in loaded.score.table()))
-    assert total.planted >= 15 and len(loaded.score.lines) >= 8
+    assert total.planted >= 6 and len(loaded.score.lines) >= 5
     assert total.recall > GOAL, loaded.score.missed
     assert total.precision > GOAL, loaded.score.beyond
 

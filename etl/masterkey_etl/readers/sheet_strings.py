@@ -132,8 +132,16 @@ def feed(stream: BinaryIO, prepare: Callable[[Any, str], None]) -> None:
     """
     parser = fed(prepare)
     while data := stream.read(1 << 16):
-        parser.Parse(data, False)
-    parser.Parse(b"", True)
+        parse(parser, data)
+    parse(parser, b"", True)
+
+
+def parse(parser: Any, data: bytes, last: bool = False) -> None:
+    """The next bytes of a part. Raises expat.ExpatError, also for an encoding that expat doesn't know."""
+    try:
+        parser.Parse(data, last)
+    except (LookupError, ValueError):  # what codecs say of names they don't know, or can't use here
+        raise expat.ExpatError("an encoding that is not read") from None
 
 
 def fed(prepare: Callable[[Any, str], None]) -> Any:

@@ -19,7 +19,7 @@ from xml.sax.saxutils import unescape as _unescape
 
 from masterkey_etl.readers.rows import REFUSED
 from masterkey_etl.readers.sheet_numbers import NO_NUMBER, Cell, iso, moment, number, shows
-from masterkey_etl.readers.sheet_strings import Strings, cleaned, fed, feed, read_strings
+from masterkey_etl.readers.sheet_strings import Strings, cleaned, fed, feed, parse, read_strings
 from masterkey_etl.readers.sheet_tape import Book, Sheet, Tape, TapeRow, dense
 from masterkey_etl.readers.sheet_zip import Budget, ContainerError, open_member, open_zip
 from masterkey_fhir.issue import Place, issue
@@ -251,13 +251,13 @@ class _SheetParser:
                 head, _, rest = head.partition(_ROWS)
                 head += _ROWS
                 break
-        parser.Parse(head, False)
+        parse(parser, head)
         if head.endswith(_ROWS) and _UTF8.match(head):
             rest = self._fast_rows(parser, rest, stream)
-        parser.Parse(rest, False)
+        parse(parser, rest)
         while data := stream.read(_READ):
-            parser.Parse(data, False)
-        parser.Parse(b"", True)
+            parse(parser, data)
+        parse(parser, b"", True)
 
     # -- rows as programs write them ------------------------------------------------------------------
 

@@ -82,7 +82,12 @@ def identifier(rng: Random, rows: list[Row], at: dict[str, int]) -> Finding:
     before = rows[index][i]
     null = before in ("NA", "")
     text = value if null or before.startswith("*") else f"{before} {value}"
-    same = [n for n, row in enumerate(rows) if row[i] == before or (null and row[i] in ("NA", ""))]
+    part = at.get(f"{column.split('_')[0]}_start", at["hash_id"])  # a line of therapy, else the patient
+    same = [
+        n
+        for n, row in enumerate(rows)
+        if row[part] == rows[index][part] and (row[i] == before or (null and row[i] in ("NA", "")))
+    ]
     for n in same:
         rows[n][i] = text
     finds = "" if column in MASKED else FOUND_BY  # those columns are set aside whole

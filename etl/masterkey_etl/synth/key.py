@@ -39,7 +39,7 @@ class Planted:
 
     @property
     def name(self) -> str:
-        """The file as the program names it in Issues."""
+        """The file's own name, as a site node shows it; a registry masks what is no word in it."""
         return self.file.split("/")[-1]
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from masterkey_etl.file_names import kept_name
 from masterkey_etl.synth.key import Planted, read_key
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir.issue import Issue
@@ -132,6 +133,8 @@ def compare(cohort: Path, data: Path) -> Score:
     finally:
         repository.close()
     key = list(read_key(cohort))
+    known = {(p.site, kept_name(workspace, p.site, p.name)): p.name for p in key}
+    issues = [i.at(file=known.get((i.place.site, i.place.file), i.place.file)) for i in issues]
     names = {site: workspace.keys(site) for site in {p.site for p in key}}
     records = {(p.site, p.record): names[p.site].digest("record", *p.record.split("|")) for p in key if p.record}
     return judge(key, issues, records)

@@ -74,6 +74,16 @@ def test_an_entity_in_a_workbook_is_not_expanded(judge: Judge, seeds: Seeds, mod
     assert any(rule.startswith(("etl.workbook", "etl.sheet", "etl.xml")) for rule in told(judge, bad, models[CCAT]))
 
 
+@pytest.mark.parametrize("encoding", ["TTF-8", "shift_jis", "utf-7", "idna"])
+def test_a_workbook_in_an_encoding_that_is_not_read_is_damaged(
+    judge: Judge, seeds: Seeds, models: dict[str, SourceModel], encoding: str
+) -> None:
+    data = seeds.bytes("ccat_report.xlsx")
+    for part in range(len(zipfile.ZipFile(io.BytesIO(data)).namelist())):
+        bad = rezipped(data, part, lambda b: b.replace(b'"UTF-8"', f'"{encoding}"'.encode(), 1))
+        assert "etl.workbook-damaged" in told(judge, bad, models[CCAT]) or part in (0, 1)
+
+
 def test_a_zip_bomb_is_not_unpacked(judge: Judge, tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped, zipped.open("report.csv", "w") as member:
