@@ -13,6 +13,7 @@ import yaml
 
 from masterkey_etl.assessment import opened
 from masterkey_etl.data import folder
+from masterkey_etl.file_names import kept_name
 from masterkey_etl.workspace import Workspace
 from masterkey_fhir import messages
 from masterkey_fhir.issue import MasterkeyError, issue
@@ -125,6 +126,15 @@ def _plain(said: str) -> Iterator[str]:
             yield " "
         elif unicodedata.category(c) not in ("Cc", "Cs", "Cn"):
             yield c
+
+
+def stored_name(data: Path, site: str | None, file: str) -> str:
+    """The name under which a workspace keeps this file. Raises AnswerError (etl.file-of-site): it takes a site."""
+    workspace = Workspace.open(data)
+    name = kept_name(workspace, site or next(iter(workspace.sites)), file)
+    if name != file and not site:
+        raise AnswerError(issue("etl.file-of-site"))
+    return name
 
 
 def since(text: str | None) -> int | None:

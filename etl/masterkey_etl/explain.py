@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from masterkey_etl import maps
+from masterkey_etl.file_names import kept_name
 from masterkey_etl.ledger import Ledger
 from masterkey_etl.readers import read as read_whole
 from masterkey_etl.readers import read_delivery
@@ -195,7 +196,8 @@ class _Explainer:
     def source_row(self, file: str, row: int) -> Told:
         told = Told(f"{file} row {row}")
         for site in self.sites:
-            for stored, source in self.repository.made_from(site, file, row):
+            name = kept_name(self.workspace, site, file)
+            for stored, source in self.repository.made_from(site, name, row):
                 facts = {"block": source.block, "site": site}
                 told.became.append(Told(f"{stored.type}/{stored.id}", facts, cdm=self.cdm_rows(stored)))
         if not told.became:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from masterkey_etl.file_names import kept_name
 from masterkey_etl.ledger import Ledger, LedgerRow
 from masterkey_etl.maps import for_source
 from masterkey_etl.receive import Delivery
@@ -91,10 +92,10 @@ class Request:
     accept_drift: str = ""  # who accepts what changed since the earlier deliveries; "": nobody does
     member: Member | None = None  # the file of a container that is meant, instead of `path` whole
 
-    @property
+    @cached_property
     def file(self) -> str:
-        """The name of the delivery."""
-        return self.member.name if self.member else self.path.name
+        """The name of the delivery, as this workspace may keep it."""
+        return kept_name(self.workspace, self.site, self.member.name if self.member else self.path.name)
 
     def shown(self, what: str) -> Callable[[int, int | None], None] | None:
         """The progress of one piece of work, from now on."""

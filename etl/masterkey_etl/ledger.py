@@ -1,8 +1,8 @@
 """The ledger: what became of every value of a delivery. Read = mapped + absent + set aside + lost.
 
-A cell is one row x one column; in a tree, one leaf at a path (leaves.py). Only exceptions are entered, which costs a few per cent; the rest of a column
-that a map covers is `mapped` (or `translated`). The balance is proved against a count that shares no code
-with the reader.
+A cell is one row x one column; in a tree, one leaf at a path (leaves.py). Only exceptions are entered, which costs
+a few per cent; the rest of a column that a map covers is `mapped` (or `translated`). The balance is proved against a
+count that shares no code with the reader.
 
 Who enters what:
   reader   rows(n) for every row that can be mapped; `absent` (declared nulls) and `rejected` cells;

@@ -54,7 +54,9 @@ def receive(request: Request) -> Flow:
         with request.member.open() as stream:
             delivery = receiving.keep(request.workspace, keys, stream, request.file, latest_sha)
     else:
-        delivery = receiving.receive(request.workspace, request.site, request.path, latest_sha256=latest_sha)
+        delivery = receiving.receive(
+            request.workspace, request.site, request.path, latest_sha256=latest_sha, name=request.file
+        )
     return Flow(request, delivery, before.id if before and delivery.is_repeat else None, is_first=before is None)
 
 

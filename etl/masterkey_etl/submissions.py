@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from masterkey_etl import merging, recomputing, storing, undo
 from masterkey_etl.assessment import opened
+from masterkey_etl.file_names import kept_name
 from masterkey_etl.files import read_issue
 from masterkey_etl.ledger import STATUSES
 from masterkey_etl.rehearsal import Changes, transaction
@@ -206,11 +207,12 @@ def merge(data: Path, site: str, path: Path, *, dry_run: bool = False, waiting: 
     with _acting(data, waiting) as (workspace, repository):
         keys = workspace.keys(workspace.site(site).id)
         pairs = _pairs(path, site)
-        options = {"agent": "masterkey submissions merge", "request": path.name, "on_wait": waiting}
+        name = kept_name(workspace, site, path.name)
+        options = {"agent": "masterkey submissions merge", "request": name, "on_wait": waiting}
         with transaction(workspace, repository, act.changes, dry_run=dry_run, **options) as writer:
-            wanted = list(_found(writer, keys, Place(site, path.name), pairs, act.issues))
+            wanted = list(_found(writer, keys, Place(site, name), pairs, act.issues))
             if wanted:
-                act.number = merging.merge(writer, site, path.name, wanted)
+                act.number = merging.merge(writer, site, name, wanted)
             act.told.append(f"{len(wanted)} of {len(pairs)} pairs are merged")
         return _project(act, workspace, repository)
 

@@ -47,8 +47,8 @@ class Doubt(_Strict):
     """A value that can't be what it says: told each time, and kept out unless `keep`.
 
     `column` has one of `values` (none listed: any value), and every column of `when` one of its values (`*`: any).
-    `unlike`: it does not look like this (a regular expression for the whole value). `counting`: its values count up by one from part to part, as nobody's do. `missing`: it has no value, where `when`
-    holds.
+    `unlike`: it does not look like this (a regular expression for the whole value). `counting`: its values count up
+    by one from part to part, as nobody's do. `missing`: it has no value, where `when` holds.
     """
 
     column: str

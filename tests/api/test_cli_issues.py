@@ -53,7 +53,7 @@ def test_filters(say: Any) -> None:
     found = page(say, "--rule", rule, "--turn", "site", "--site", "jp_ncch", "--since", "2026-01-01")["issues"]
     assert found and {i["details"]["coding"][0]["code"] for i in found} == {rule}
     assert page(say, "--since", "2999-01-01")["total"] == 0
-    assert page(say, "--file", "absent.csv")["total"] == 0
+    assert page(say, "--file", "other.csv")["total"] == 0
     assert {i["turn"] for i in page(say, "--turn", "nobody")["issues"]} == {""}
     assert "is no day" in say("list", "--since", "yesterday", code=2)
     assert "jp_ncch" in say("list", "--site", "jp_nchc", code=2)

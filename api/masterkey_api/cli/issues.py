@@ -85,7 +85,8 @@ def _wanted(
 
     whose = {None: None, Turn.nobody: ""}.get(turn, turn and turn.value)
     in_state = None if state is State.all else state.value
-    return IssueFilter(site=site, state=in_state, turn=whose, rule=rule, file=file, since=answers.since(since))
+    name = answers.stored_name(data_dir(), site, file) if file else None
+    return IssueFilter(site=site, state=in_state, turn=whose, rule=rule, file=name, since=answers.since(since))
 
 
 def _page_as_json(wanted: IssueFilter, after: int, limit: int, language: str) -> None:

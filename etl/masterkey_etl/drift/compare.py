@@ -20,6 +20,8 @@ from masterkey_etl.source_model import Column, SourceModel
 
 FEW = 5  # values below which a column says nothing about its kind
 MOST = 0.5  # share of changed values that is a change of the column, not dirt in it
+ENOUGH = 10  # values of codes never seen below which they are new codes, not another code list
+SETTLED, SEEN = 5, 30  # times an undeclared code list was seen through, and values, until a new code is news
 SOME = 0.3
 LITTLE = 0.1
 ALIKE = 0.6  # likeness of a new column to a missing one
@@ -274,9 +276,11 @@ def _numeric(seen: ColumnLook) -> float:
 def _codes(c: Column, old: ColumnLook, now: ColumnLook, used: bool) -> Iterator[Difference]:
     if c.type not in ("code", "label") or old.codes is None or now.codes is None:
         return
+    if not c.codes and old.n < max(SETTLED * len(old.codes), SEEN):
+        return  # an open list (genes, drugs): what was not seen yet is no news
     known = old.codes.keys() | c.codes.keys()
     new = {code: n for code, n in now.codes.items() if code not in known}
-    if sum(new.values()) >= MOST * now.codes.total():
+    if sum(new.values()) >= max(MOST * now.codes.total(), ENOUGH):
         yield Difference("codes-replaced", c.id, _some(old.codes), _some(Counter(new)), used, {"codes": tuple(new)})
     elif c.type == "code":
         yield from (_code(c, code, n, now) for code, n in sorted(new.items()))
