@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from masterkey_fhir.issue import turn_of
 from masterkey_fhir.store import schema
+from masterkey_fhir.store.life import DELIVERY
 
 iss, event = schema.issue, schema.issue_event
 LIVE = ("open", "answered")
@@ -21,20 +22,45 @@ def close(db: Connection, now: int, site: int, submission: int, rules: Iterable[
     for start in range(0, len(wanted), AT_ONCE):
         here = (iss.c.site == site, iss.c.rule.in_(sorted(rules)), iss.c.record.in_(wanted[start : start + AT_ONCE]))
         for row in _found(db, select(iss).where(*here, iss.c.state.in_(LIVE))):
-            _close(db, now, row, submission, "load")
+            _close(db, now, row, submission, DELIVERY)
 
 
 def take_back(db: Connection, now: int, dead: Iterable[int], by: int) -> tuple[int, int]:
-    """What these deliveries opened closes; what they closed, and another one opened, opens again. How many of each."""
+    """What these deliveries opened closes, what they closed opens again, unless one that stands says otherwise.
+
+    Gives how many of each. The facts shown stay those of the latest delivery that told them.
+    """
     gone = sorted(dead)
-    opened = _found(db, select(iss).where(iss.c.opened_by.in_(gone), iss.c.state.in_(LIVE)))
-    again = _found(db, select(iss).where(iss.c.closed_by.in_(gone), iss.c.opened_by.not_in(gone)))
-    for row in opened:
-        _close(db, now, row, by, "undo")
-    for row in again:
-        turn = turn_of(row.rule, row.severity)
-        _step(db, now, row, by, "undo", "reopened", state="open", turn=turn, closed_by=None)
-    return len(opened), len(again)
+    touched = _found(db, select(iss).where(iss.c.opened_by.in_(gone) | iss.c.closed_by.in_(gone)))
+    standing, closed, again = _openers(db, gone, [row.id for row in touched]), 0, 0
+    for row in touched:
+        opener, live = standing.get(row.id), row.state in LIVE
+        if opener is None and live:
+            _close(db, now, row, by, "undo")
+            closed += 1
+        elif opener is not None and live:  # it was open before they came
+            db.execute(update(iss).where(iss.c.id == row.id).values(opened_by=opener))
+        elif opener is not None:
+            turn = turn_of(row.rule, row.severity)
+            values = {"state": "open", "turn": turn, "opened_by": opener, "closed_by": None}
+            _step(db, now, row, by, "undo", "reopened", **values)
+            again += 1
+    return closed, again
+
+
+def _openers(db: Connection, gone: Sequence[int], ids: Sequence[int]) -> dict[int, int]:
+    """Of these Issues, those that are open by what the deliveries in force did: by which one."""
+    undone = select(schema.submission.c.id).where(schema.submission.c.state == "undone")
+    stands = (event.c.actor == DELIVERY, event.c.submission.not_in(gone), event.c.submission.not_in(undone))
+    out: dict[int, int] = {}
+    for start in range(0, len(ids), AT_ONCE):
+        query = select(event).where(event.c.issue.in_(ids[start : start + AT_ONCE]), *stands)
+        for step in db.execute(query.order_by(event.c.issue, event.c.n)):
+            if step.event == "closed":
+                out.pop(step.issue, None)
+            else:
+                out.setdefault(step.issue, step.submission)
+    return out
 
 
 def _found(db: Connection, query: Select[Any]) -> list[Row[Any]]:

@@ -101,6 +101,32 @@ def test_undo_closes_what_it_opened_and_opens_what_it_closed(tiny: Any) -> None:
     assert "etl.correction-refused" in tiny.issues()
 
 
+def test_an_issue_that_a_standing_delivery_has_is_open_after_an_undo(tiny: Any) -> None:
+    wrong = ["1 bad 1950-01-02 sarcoma", "2 bad 1950-01-02 sarcoma"]
+    tiny.cases(*wrong)
+    before = tiny.issues()
+    tiny.cases("1 male 1950-01-02 sarcoma", "2 male 1950-01-02 sarcoma")
+    tiny.cases(wrong[0], "2 male 1950-01-02 sarcoma")
+    submissions.take_back(tiny.data, 2, with_later=True)
+    assert before and tiny.issues() == before
+    submissions.take_back(tiny.data, 1)
+    assert tiny.issues() == []
+
+
+def test_an_issue_that_a_later_delivery_changed_is_open_after_its_undo(tiny: Any) -> None:
+    tiny.cases("1 bad 1950-01-02 sarcoma")
+    before = tiny.issues()
+    repository = tiny.repository
+    with repository.writing() as writer:
+        for found in repository.issues("open", "my_nci"):
+            writer.answer_issue(found.id, "confirmed", "", "site")
+    repository.close()
+    tiny.cases("1 worse 1950-01-02 sarcoma")
+    assert "fhir.code" in tiny.issues()  # another value: the answer is void
+    submissions.take_back(tiny.data, 2)
+    assert "fhir.code" in tiny.issues() and sorted(tiny.issues() + tiny.issues("answered")) == before
+
+
 def test_undo_takes_a_release_back_and_loading_again_releases_again(tiny: Any) -> None:
     tiny.reports("1 positive")
     tiny.cases(ONE)
