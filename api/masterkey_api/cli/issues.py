@@ -196,7 +196,7 @@ def answer(
 
 @app.command("export")
 def export(
-    out: Annotated[Path, typer.Argument(help="Folder; one workbook a site: <site>-issues.xlsx")],
+    out: Annotated[Path, typer.Argument(help="Folder; one workbook a site, `SITE-issues.xlsx`")],
     site: Annotated[str | None, typer.Option()] = None,
     language: Annotated[str | None, typer.Option(help="Of all workbooks; else each site's own.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=20_000, help="Rows in one workbook, errors first.")] = 2000,
