@@ -41,11 +41,16 @@ def take_back(db: Connection, now: int, dead: Iterable[int], by: int) -> tuple[i
         elif opener is not None and live:  # it was open before they came
             db.execute(update(iss).where(iss.c.id == row.id).values(opened_by=opener))
         elif opener is not None:
-            turn = turn_of(row.rule, row.severity)
-            values = {"state": "open", "turn": turn, "opened_by": opener, "closed_by": None}
-            _step(db, now, row, by, "undo", "reopened", **values)
+            _reopen(db, now, row, by, opener)
             again += 1
     return closed, again
+
+
+def _reopen(db: Connection, now: int, row: Row[Any], by: int, opener: int) -> None:
+    """As a question that nobody answered: what an answer brought about was just taken back."""
+    blank = {"answer": "", "answer_text": "", "answer_by": "", "answer_value": None}
+    values = {"state": "open", "turn": turn_of(row.rule, row.severity), "opened_by": opener, "closed_by": None}
+    _step(db, now, row, by, "undo", "reopened", **values, **blank)
 
 
 def _openers(db: Connection, gone: Sequence[int], ids: Sequence[int]) -> dict[int, int]:

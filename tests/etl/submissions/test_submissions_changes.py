@@ -61,8 +61,9 @@ def test_what_another_file_says_of_a_deleted_patient_waits(tiny: Any) -> None:
     assert "Observation" not in tiny.values() and tiny.issues() == ["etl.patient-unknown"]
     submissions.take_back(tiny.data, act.number or 0)
     assert tiny.state() == before
-    answer(tiny, "etl.record-absent", "confirmed")
-    submissions.delete_confirmed(tiny.data)
+    assert answer(tiny, "etl.record-absent", "confirmed") == 1, "asked again: the undo took back what the answer did"
+    assert submissions.delete_confirmed(tiny.data).number is not None
+    assert "Observation" not in tiny.values()
     tiny.cases(ONE, TWO)
     assert tiny.state() == before and tiny.issues() == []
 
