@@ -1,6 +1,6 @@
 """Mutations and the judge of the fuzz: whatever is done to a file, reading ends, balances and keeps silent.
 
-`MASTERKEY_FUZZ` is the number of inputs per reader (default 40; the slow run takes 50 times as many).
+`MASTERKEY_FUZZ` is the number of inputs per reader (default 25; the slow run takes 50 times as many).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from masterkey_etl.readers import count_values, read_delivery, recognise
 from masterkey_etl.source_model import SourceModel
 from masterkey_fhir.issue import Issue, MasterkeyError, Place
 
-BUDGET = int(os.environ.get("MASTERKEY_FUZZ", "40"))
+BUDGET = int(os.environ.get("MASTERKEY_FUZZ", "25"))
 SECONDS = 10.0  # of CPU for one input
 inputs: Counter[str] = Counter()
 rules: Counter[str] = Counter()

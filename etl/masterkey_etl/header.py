@@ -38,6 +38,7 @@ class _Kept(dict[int, int | None]):
 
 
 _LONG = 1000  # characters; a longer text is no header, and is not remembered
+_TOLD = 100  # new and repeated columns told one by one, as limits.SAME_ISSUES
 _LONG_NAME, _PAIRS = 200, 50_000  # no further are names compared by their spelling
 _KEPT = _Kept()
 _known_key = lru_cache(maxsize=8192)(_key)
@@ -70,7 +71,7 @@ class HeaderMatch:
 
 def header_keys(model: SourceModel) -> Mapping[str, int]:
     """Normalised header or alias -> position."""
-    return {header_key(h): i for i, c in enumerate(model.columns) for h in (c.header, *c.aliases)}
+    return model.header_keys
 
 
 def match_header(model: SourceModel, header: Sequence[str], place: Place) -> HeaderMatch:
@@ -108,12 +109,16 @@ def _differences(
     renamed = dict(_renamed(model, match, missing, extra))
     for i in missing:
         yield from _missing(model, match, i, renamed, place)
-    for i in extra:
-        if i not in renamed.values():
-            yield issue("etl.column-new", place, header=show(model, match.names[i]), position=i + 1)
-    for column, i in repeated:
+    now = set(renamed.values())
+    new = [i for i in extra if i not in now]
+    for i in new[:_TOLD]:
+        yield issue("etl.column-new", place, header=show(model, match.names[i]), position=i + 1)
+    for column, i in repeated[:_TOLD]:
         at = Place(place.site, place.file, place.row, model.columns[column].id)
         yield issue("etl.column-repeated", at, header=show(model, match.names[i]), position=i + 1)
+    for rule, n in (("etl.column-new", len(new)), ("etl.column-repeated", len(repeated))):
+        if (more := n - _TOLD) > 0:
+            yield issue("etl.more-of-these", place, count=more, more=more, kind=rule)
     present = [p for p in match.positions if p is not None]
     if moved := sum(a > b for a, b in pairwise(present)):
         yield issue("etl.columns-reordered", place, moved=moved)

@@ -134,6 +134,11 @@ class SourceModel(_Strict):
         """Column id -> position."""
         return {c.id: i for i, c in enumerate(self.columns)}
 
+    @cached_property
+    def header_keys(self) -> Mapping[str, int]:
+        """Normalised header or alias -> position."""
+        return {header_key(h): i for i, c in enumerate(self.columns) for h in (c.header, *c.aliases)}
+
     def column(self, column_id: str) -> Column:
         """Raises SourceModelError (etl.column-unknown) with the nearest column ids."""
         if column_id not in self.index:

@@ -132,7 +132,7 @@ class Reading:
         if found:
             self.notes.tell("etl.lines-before-header", first[found].number, rows=found)
         self.ledger.file_columns = frozenset(i for i, p in enumerate(match.positions) if p is not None)
-        self.ledger.extra = tuple(_extra_name(self.model, match, i) for i in match.extra)
+        self.ledger.extra = tuple(_extra_name(self.model, match, i, n) for n, i in enumerate(match.extra))
         return match, found, first
 
     # -- rows -----------------------------------------------------------------------------------------
@@ -264,12 +264,12 @@ def _head(chunks: Iterator[Chunk | Row]) -> list[Chunk | Row]:
     return taken
 
 
-def _extra_name(model: SourceModel, match: HeaderMatch, position: int) -> str:
-    """The header of a column no model knows, safe for the ledger: by number when the row may be no header."""
+def _extra_name(model: SourceModel, match: HeaderMatch, position: int, n: int) -> str:
+    """The header of the n-th column no model knows, safe for the ledger: by number when the row may be no header."""
     from masterkey_etl.header import show
 
     place = f"column {position + 1}"
-    return f"{place}: {show(model, match.names[position])}" if match.plausible else place
+    return f"{place}: {show(model, match.names[position])}" if n < limits.SAME_ISSUES and match.plausible else place
 
 
 @dataclass(frozen=True)
