@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from masterkey_etl import containers, drift, pipeline
+from masterkey_etl.file_names import kept_name
 from masterkey_etl.files import read_issue
 from masterkey_etl.ledger import STATUSES, balance
 from masterkey_etl.pipeline import Assessed, LoadError, Progress, Request, Stored
@@ -27,7 +29,7 @@ class LoadReport:
 
     stored: list[Stored] = field(default_factory=list)
     refused: list[Issue] = field(default_factory=list)
-    stopped: dict[Path, list[Issue]] = field(default_factory=dict)  # of `refused`, those that ended a file
+    stopped: dict[Path, list[Issue]] = field(default_factory=dict)  # of `refused`, those about a file, by its path
     assessed: Assessed | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     broken: bool = False
@@ -151,7 +153,8 @@ def _deliveries(report: LoadReport, request: Request) -> Iterator[Request]:
     """The file itself; of a container one for each member, while it is open."""
     scratch, overlay = request.workspace.scratch, request.workspace.overlay
     try:
-        for member in containers.members(request.path, request.site, scratch, report.refused.append, overlay):
+        tell = partial(_tell, report, request)
+        for member in containers.members(request.path, request.site, scratch, tell, overlay):
             yield replace(request, member=member)
     except MasterkeyError as error:
         _stop(report, request, error)
@@ -173,15 +176,24 @@ def _one(report: LoadReport, request: Request) -> None:
 
 def _stop(report: LoadReport, request: Request, error: MasterkeyError) -> None:
     report.broken |= isinstance(error, LoadError) or any(i.severity == "fatal" for i in error.issues)
-    told = [_placed(i, request) for i in error.issues]
     if isinstance(error, drift.DriftError):
         report.drift.append((f"{request.site}/{request.file}", error.differences))
-    report.refused += told
-    report.stopped.setdefault(request.path, []).extend(told)
+    for i in error.issues:
+        _tell(report, request, i)
+
+
+def _tell(report: LoadReport, request: Request, i: Issue) -> None:
+    placed = _placed(i, request)
+    report.refused.append(placed)
+    report.stopped.setdefault(request.path, []).append(placed)
 
 
 def _placed(i: Issue, request: Request) -> Issue:
-    return i if i.place.file else i.at(site=request.site, file=request.file)
+    """With its file, by the name that this workspace may show."""
+    if not i.place.file:
+        return i.at(site=request.site, file=request.file)
+    own = i.place.file == request.path.name or i.place.file.startswith(f"{request.path.name}!")
+    return i.at(file=kept_name(request.workspace, request.site, i.place.file)) if own else i
 
 
 def _files(

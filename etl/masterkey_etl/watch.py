@@ -19,10 +19,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from masterkey_etl import loading
+from masterkey_etl.file_names import kept_name
 from masterkey_etl.files import replacing, sync_folder, write_issue
 from masterkey_etl.ledger import STATUSES
 from masterkey_etl.loading import LoadReport
@@ -38,7 +40,10 @@ State = tuple[int, int]  # size, modification time (ns)
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of one dropped file. `verdict`: done | refused | waiting (left where it is)."""
+    """What became of one dropped file. `verdict`: done | refused | waiting (left where it is).
+
+    `file` is its name as the workspace may show it: receipts are printed to logs too.
+    """
 
     site: str
     file: str
@@ -62,7 +67,10 @@ class Receipt:
             by_status = self.report.totals()
             yield "values: " + ", ".join(f"{by_status[status]:,} {status.replace('_', ' ')}" for status in STATUSES)
         yield from (f"{i.severity}: {i}" for i in self.report.issues)
-        yield self.report.next_step() if self.verdict == REFUSED else "Keep this receipt; nothing need be sent again."
+        if self.verdict == REFUSED or self.report.refused:
+            yield self.report.next_step()
+        else:
+            yield "Keep this receipt; nothing need be sent again."
 
 
 @dataclass
@@ -71,6 +79,7 @@ class Drop:
 
     site: str
     folder: Path
+    named: Callable[[str], str] = str  # the name of a file as it may be shown
     _seen: dict[Path, tuple[State, float]] = field(default_factory=dict)  # since when it stands still (monotonic)
     _asleep: dict[Path, tuple[State, float]] = field(default_factory=dict)  # not before then, unless it changes
     _told: set[Path] = field(default_factory=set)
@@ -89,6 +98,14 @@ class Drop:
         if path in self._seen:
             self._asleep[path] = (self._seen[path][0], time.monotonic() + RETRY)
 
+    def unchanged(self, path: Path) -> bool:
+        """Is it still the file that was complete, and was loaded?"""
+        try:
+            status = path.lstat()
+        except OSError:
+            return False
+        return path in self._seen and self._seen[path][0] == (status.st_size, status.st_mtime_ns)
+
     def _sleeping(self, path: Path, state: State, now: float) -> bool:
         before, until = self._asleep.get(path, (None, 0.0))
         return before == state and now < until
@@ -105,7 +122,7 @@ class Drop:
                 yield path, (status.st_size, status.st_mtime_ns)
             elif not stat.S_ISDIR(status.st_mode) and path not in self._told:
                 self._told.add(path)
-                tell(issue("etl.drop-not-a-file", Place(self.site, path.name)))
+                tell(issue("etl.drop-not-a-file", Place(self.site, self.named(path.name))))
 
 
 def drops(data: Path, folder: Path, site: str | None) -> list[Drop]:
@@ -118,11 +135,15 @@ def drops(data: Path, folder: Path, site: str | None) -> list[Drop]:
         raise WorkspaceError(issue("etl.path-absent", Place(file=str(folder))))
     name = folder.resolve().name
     if site or name in workspace.sites:
-        return [Drop(workspace.site(site or name).id, folder)]
+        return [_drop(workspace, workspace.site(site or name).id, folder)]
     inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and p.name in workspace.sites]
     if not inside:
         workspace.site(name)  # raises, with the sites that are known
-    return [Drop(p.name, p) for p in inside]
+    return [_drop(workspace, p.name, p) for p in inside]
+
+
+def _drop(workspace: Workspace, site: str, folder: Path) -> Drop:
+    return Drop(site, folder, partial(kept_name, workspace, site))
 
 
 def watch(
@@ -193,14 +214,20 @@ def _within(request: Path, path: Path) -> bool:
 def _filed(drop: Drop, path: Path, report: LoadReport) -> Receipt:
     """The receipt, and the file moved beside it."""
     if not report.stored and any(i.rule in PASSING for i in report.refused):
-        return Receipt(drop.site, path.name, "waiting", report)
-    receipt = Receipt(drop.site, path.name, REFUSED if report.exit_code == 2 else DONE, report)
+        return Receipt(drop.site, drop.named(path.name), "waiting", report)
+    receipt = Receipt(drop.site, drop.named(path.name), REFUSED if report.exit_code == 2 else DONE, report)
+    if not drop.unchanged(path):  # another one of that name came while this one was loaded: it is read next
+        return _stays(receipt, issue("etl.file-changing", Place(drop.site, receipt.file)))
     try:
         return replace(receipt, moved=_move(path, receipt))
     except (OSError, WorkspaceError) as error:
         issues = error.issues if isinstance(error, WorkspaceError) else (write_issue(error, path),)
-        stays = replace(report, refused=[*report.refused, *issues])
-        return replace(receipt, verdict="waiting", report=stays)
+        return _stays(receipt, *issues)
+
+
+def _stays(receipt: Receipt, *issues: Issue) -> Receipt:
+    report = replace(receipt.report, refused=[*receipt.report.refused, *issues])
+    return replace(receipt, verdict="waiting", report=report)
 
 
 def _move(path: Path, receipt: Receipt) -> Path:
