@@ -355,9 +355,7 @@ def _html_lines(rows: list[str]) -> Iterator[Line]:
     for number, row in enumerate(rows, 1):
         texts: dict[int, str] = {}
         column = 0
-        for cell in re.findall(
-            r"<t[dh]\b([^>]*)>(.*?)(?=<t[dh]\b|</t[dh]\b|</tr\b|\Z)", row, re.IGNORECASE | re.DOTALL
-        ):
+        for cell in _CELL.findall(row):
             while taken.get(column, 0) >= number:
                 column += 1
             wide, tall = (_spanned(cell[0], name) for name in ("colspan", "rowspan"))

@@ -82,7 +82,7 @@ class Dictionary:
 
 def read(path: Path) -> Dictionary:
     """Read a dictionary. Raises DictionaryError (etl.redcap-no-dictionary); other deviations are its `issues`."""
-    return parse(_decoded(path.read_bytes()), path.name)
+    return parse(decoded(path.read_bytes()), path.name)
 
 
 def parse(text: str, file: str = "dictionary") -> Dictionary:
@@ -102,7 +102,8 @@ def parse(text: str, file: str = "dictionary") -> Dictionary:
     return out
 
 
-def _decoded(data: bytes) -> str:
+def decoded(data: bytes) -> str:
+    """The text of a file by the first of ENCODINGS that fits; what none can read is `U+FFFD`."""
     for encoding in ENCODINGS:
         try:
             return data.decode(encoding)

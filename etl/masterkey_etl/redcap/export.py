@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from masterkey_etl.header import header_key
-from masterkey_etl.redcap.dictionary import ENCODINGS, Dictionary, Field
+from masterkey_etl.redcap.dictionary import Dictionary, Field, decoded
 from masterkey_etl.redcap.logic import checkbox_column
 from masterkey_etl.redcap.model import EVENT, INSTRUMENT, LABELLED, Shape
 
@@ -73,23 +73,13 @@ def _is_named(form: str, named: Iterable[str]) -> bool:
 
 
 def _rows(path: Path) -> tuple[list[str], Iterator[Row]]:
-    text = _text(path)
+    text = decoded(path.read_bytes())
     if text.lstrip()[:1] == "[":
         found = json.loads(text)
         rows = [{k: "" if v is None else str(v) for k, v in r.items()} for r in found if isinstance(r, dict)]
         return list(dict.fromkeys(k for r in rows for k in r)), iter(rows)
     reader = csv.DictReader(text.splitlines(keepends=True), restval="")
     return list(reader.fieldnames or ()), ({str(k): str(v) for k, v in r.items()} for r in reader)
-
-
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    for encoding in ENCODINGS:
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("utf-8", "replace")
 
 
 __all__ = ["look", "shape_of"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from masterkey_etl.ledger import IndependentCount, Ledger
 from masterkey_etl.source_model import SourceModel, SourceModelError
 
 MODEL = """
@@ -75,3 +76,14 @@ def test_keys_of_trees_mean_nothing_elsewhere() -> None:
     with pytest.raises(SourceModelError) as refused:
         SourceModel.parse(named)
     assert "only a tree's columns have a path" in str(refused.value)
+
+
+def test_a_leaf_counted_at_another_path_is_a_difference_though_the_totals_agree() -> None:
+    ledger = Ledger(SourceModel.parse(MODEL))
+    ledger.covered((0, 1))
+    ledger.rows(1)
+    ledger.leaves.taken(0, "id", 1)
+    ledger.leaves.taken(1, "a.b.gene", 2)
+    assert ledger.close(IndependentCount(1, 0, 0, {"id": 1, "a.b.gene": 2}))[1] == []
+    (lost,) = ledger.close(IndependentCount(1, 0, 0, {"id": 2, "a.b.gene": 1}))[1]
+    assert (lost.rule, lost.place.field) == ("etl.silent-loss-count", "a.b.gene")
