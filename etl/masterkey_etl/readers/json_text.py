@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -139,6 +140,8 @@ class Text:
                 self._bound()  # a number may go on
                 continue
             text = self.text[self.at : end]
+            if text[-1] not in '"]}' and _GOES_ON.match(self.text, end):  # 00, 0x: no number and no word of JSON
+                return Broken(self.line, "it is no value of JSON", last=True)
             if text.count("{") + text.count("[") > limits.DEPTH and _depth(value) > limits.DEPTH:
                 return Broken(self.line, "it is nested too deeply", last=True)
             self.line += text.count("\n")
@@ -160,6 +163,9 @@ class Text:
                 return False
         self.at, self.line = found + 1, self.line + 1
         return True
+
+
+_GOES_ON = re.compile(r"[^ \t\n\r\v\f\"{}\[\]:,]")
 
 
 def _depth(value: Any) -> int:

@@ -228,5 +228,5 @@ CASE_DIRT = (
     Dirt("treatment-before-diagnosis", 0.05, "diagnosis_date", _ORDER, _treated_before),
     Dirt("impossible-date", 0.004, "specimen_date", "etl.value-refused", _impossible),
     Dirt("treatment-after-death", 0.03, "after_end", _ORDER, _treated_dead),
-    Dirt("unlisted-code", 0.005, "smoking", "etl.code-undeclared", _unlisted),
+    Dirt("unlisted-code", 0.005, "smoking", "etl.code-undeclared", _unlisted, "etl.no-concept"),
 )

@@ -304,7 +304,7 @@ Cats.dirt = (
     PanelDirt("zero-copies", 0.2, "cn_value_1", DOUBTED, _no_copies),
     PanelDirt("state-null-text", 0.05, "bm_state", DOUBTED, _biomarker(0, "state", "null")),
     PanelDirt("burden-stable", 0.1, "bm_state", DOUBTED, _biomarker(0, "state", "stable")),
-    PanelDirt("state-unlisted", 0.05, "bm_state", UNLISTED, _biomarker(0, "state", "very high")),
+    PanelDirt("state-unlisted", 0.05, "bm_state", UNLISTED, _biomarker(0, "state", "very high"), FOUND_BY),
     PanelDirt("instability-unit", 0.1, "bm_unit_1", DOUBTED, _instability_unit),
     PanelDirt("metric-missing", 0.08, "bm_metric_1", DOUBTED, _metric(0, "")),
     PanelDirt("metric-as-type", 0.08, "bm_metric_1", ELSEWHERE, _metric(1, "type")),
@@ -467,7 +467,7 @@ FoundationOne.dirt = (
     PanelDirt("no-gene", 0.3, "re_other_gene", DOUBTED, _attribute("rearrangement", "other-gene", "N/A", True)),
     PanelDirt("target-gene", 0.5, "re_gene", ELSEWHERE, _target),
     PanelDirt("fraction-over-one", 0.05, "sv_fraction", REFUSED, _attribute("short-variant", "allele-fraction", "1.7")),
-    PanelDirt("status-unlisted", 0.05, "sv_status", UNLISTED, _attribute("short-variant", "status", "VUS")),
+    PanelDirt("status-unlisted", 0.05, "sv_status", UNLISTED, _attribute("short-variant", "status", "VUS"), FOUND_BY),
     PanelDirt("gene-missing", 0.05, "sv_gene", MISSING, _attribute("short-variant", "gene", "")),
     PanelDirt("date-in-words", 0.05, "received", REFUSED, _received),
     PanelDirt(

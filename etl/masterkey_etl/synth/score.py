@@ -151,7 +151,7 @@ def judge(key: Iterable[Planted], issues: Iterable[Issue], records: Mapping[tupl
             by_spot[_spot(p)].append(p)
         for rule in p.also.split():
             excused.add((p.site, p.name, records.get((p.site, p.record), ""), rule))
-            spare[p.site, p.name, p.column, rule] += p.cells
+            spare[p.site, p.name, "" if rule in ANYWHERE else p.column, rule] += p.cells
     for spot, planted in by_spot.items():
         if not planted[0].row and spot.rule in ANYWHERE and spot in told:  # of the one record of the file: by number
             told[spot] = Told(cells=len(told[spot].records), severity=told[spot].severity)

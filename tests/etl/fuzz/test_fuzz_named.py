@@ -177,6 +177,14 @@ def test_ten_thousand_new_columns_and_none_of_half_the_model(judge: Judge, model
     assert found & {"etl.column-renamed", "etl.column-missing"}
 
 
+def test_a_hundred_thousand_nameless_columns_are_told_in_a_hundred_lines(
+    judge: Judge, models: dict[str, SourceModel]
+) -> None:
+    found = judge.read(Memory(",".join(header(models[CCAT])).encode() + b"," * 100_000 + b"\nx\n"), models[CCAT])
+    assert sum(i.rule == "etl.column-new" for i in found) == 100
+    assert [i.count for i in found if i.rule == "etl.more-of-these"] == [99_900]
+
+
 def test_ten_thousand_columns_in_a_workbook(judge: Judge, models: dict[str, SourceModel], tmp_path: Path) -> None:
     path = tmp_path / "wide.xlsx"
     with Book(path, ["export"]) as book:
@@ -305,6 +313,11 @@ def test_two_files_with_a_mark_each_glued_together(
 ) -> None:
     data = b"\xef\xbb\xbf" + with_value(seeds, models[model], b"Panel A")
     assert told(judge, data + data, models[model])
+
+
+@pytest.mark.parametrize("data", [b"00", b"0x", b"0\0", b"[0\0", b"true\0", b"0\xff"])
+def test_a_word_glued_to_a_value_of_json_is_no_value(judge: Judge, models: dict[str, SourceModel], data: bytes) -> None:
+    assert "etl.tree-broken" in told(judge, data, models["cats/1.3.0"])
 
 
 def test_a_key_that_stands_twice_in_json_is_told(judge: Judge, seeds: Seeds, models: dict[str, SourceModel]) -> None:
