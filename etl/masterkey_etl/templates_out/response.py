@@ -81,11 +81,15 @@ def _answers(group: Json) -> Iterator[tuple[str, str]]:
 
 
 def _text(answer: Json) -> str:
-    """The value of an answer, codes by their code."""
+    """The value of an answer: codes by their code, a quantity with its unit (which the reader tells)."""
     for name, value in answer.items():
         if name.startswith("value"):
+            if isinstance(value, dict) and "value" in value:
+                return " ".join(
+                    str(x) for x in (value["value"], value.get("unit") or value.get("code")) if x is not None
+                )
             if isinstance(value, dict):
-                return str(value.get("code") or value.get("value") or value.get("display") or "")
+                return str(value.get("code") or value.get("display") or "")
             return ("yes" if value else "no") if isinstance(value, bool) else str(value)
     return ""
 

@@ -23,6 +23,7 @@ VALUES = st.one_of(
     st.fixed_dictionaries({"valueString": st.text('ab ,"\n', max_size=4)}),
     st.fixed_dictionaries({"valueInteger": st.integers(-5, 200)}),
     st.fixed_dictionaries({"valueCoding": st.fixed_dictionaries({"code": st.sampled_from(["male", "yes", "odd"])})}),
+    st.fixed_dictionaries({"valueQuantity": st.sampled_from([{"value": 0}, {"value": 7, "unit": "mg", "code": "mg"}])}),
     st.sampled_from([{"valueBoolean": True}, {}, {"valueCoding": {}}, {"extension": []}]),
 )
 QUESTIONS = st.sampled_from(["patient_id", "sex", "age", "line_number", "drugs", "unknown_question", "metastasis_site"])
@@ -95,3 +96,12 @@ def test_what_is_no_answer_to_this_form_is_not_taken():
     for text in (b"", b"{", b"[1, null]", b'{"resourceType": "QuestionnaireResponse", "item": "none"}'):
         assert list(response.responses(io.BytesIO(text))) == []
         assert response.count(io.BytesIO(text)).rows == 0
+
+
+def test_a_quantity_is_its_number_and_unit_not_its_unit() -> None:
+    answer = {"valueQuantity": {"value": 61, "unit": "years", "code": "a"}}
+    item = {"linkId": "part.patient", "item": [{"linkId": "age", "answer": [answer]}]}
+    (row,) = response.rows(form(), {"item": [item]})
+    assert row["age"] == "61 years"
+    answer["valueQuantity"] = {"value": 0}
+    assert response.rows(form(), {"item": [item]})[0]["age"] == "0"
