@@ -237,6 +237,11 @@ def balance(rows: Iterable[LedgerRow]) -> Mapping[str, int]:
     return totals
 
 
+def lines_file(root: Path, submission: int) -> Path:
+    """Where a workspace keeps the single lost values of a delivery."""
+    return root / "ledger" / f"{submission}.parquet"
+
+
 def write_lines(lines: Iterable[Line], path: Path) -> int:
     """Keep single lost values as Parquet (row, column, status, reason, value). Returns how many."""
     import duckdb  # pyarrow.parquet would import pandas: a second

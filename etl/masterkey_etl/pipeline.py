@@ -30,7 +30,7 @@ from masterkey_etl.flow import (
     Resource,
     Stored,
 )
-from masterkey_etl.ledger import Ledger, write_lines
+from masterkey_etl.ledger import Ledger, lines_file, write_lines
 from masterkey_etl.readers import RecordReading, read_delivery, recognise
 from masterkey_etl.record import Record
 from masterkey_etl.template import MapContext
@@ -106,7 +106,7 @@ def store(flow: Flow) -> Stored:
         ) as writer,
     ):
         written = storing.write(flow, writer)
-    write_lines(flow.ledger.lines, workspace.root / "ledger" / f"{written.number}.parquet")
+    write_lines(flow.ledger.lines, lines_file(workspace.root, written.number))
     maps.keep(flow.compiled, workspace)
     return Stored(
         request,

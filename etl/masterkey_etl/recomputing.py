@@ -13,6 +13,7 @@ from pathlib import Path
 from masterkey_etl import maps, pipeline, storing
 from masterkey_etl.files import replacing
 from masterkey_etl.flow import Flow, Request
+from masterkey_etl.ledger import Line
 from masterkey_etl.receive import kept_delivery
 from masterkey_etl.source_model import SourceModel
 from masterkey_etl.template import CompiledMap
@@ -56,12 +57,20 @@ class Pins:
 
 
 def run(
-    workspace: Workspace, repository: Repository, writer: Writer, choose: Choice, site: str | None
+    workspace: Workspace,
+    repository: Repository,
+    writer: Writer,
+    choose: Choice,
+    site: str | None,
+    lines: dict[int, list[Line]],
 ) -> Iterator[tuple[str, list[Issue]]]:
-    """Every delivery in force, in the open transaction: what is told of each, and its Issues."""
+    """Every delivery in force, in the open transaction: what is told of each, and its Issues.
+
+    `lines` gathers the single lost values of those whose ledger is made anew, to be kept after the commit.
+    """
     for where in [site] if site else repository.sites():
         for deliveries in _by_file(writer.submissions_of(where)):
-            yield from _file(workspace, repository, writer, choose, deliveries)
+            yield from _file(workspace, repository, writer, choose, deliveries, lines)
 
 
 def _by_file(submissions: list[Submission]) -> list[list[Submission]]:
@@ -74,7 +83,12 @@ def _by_file(submissions: list[Submission]) -> list[list[Submission]]:
 
 
 def _file(
-    workspace: Workspace, repository: Repository, writer: Writer, choose: Choice, deliveries: list[Submission]
+    workspace: Workspace,
+    repository: Repository,
+    writer: Writer,
+    choose: Choice,
+    deliveries: list[Submission],
+    lines: dict[int, list[Line]],
 ) -> Iterator[tuple[str, list[Issue]]]:
     names = set[str]()
     for s in deliveries:
@@ -85,7 +99,9 @@ def _file(
         for step in (pipeline.read, pipeline.map, pipeline.protect, pipeline.check):
             flow = step(flow)
         written = storing.write(flow, writer)
-        assert flow.compiled is not None and flow.names is not None
+        assert flow.compiled is not None and flow.names is not None and flow.ledger is not None
+        if only is None:
+            lines[s.id] = flow.ledger.lines
         maps.keep(flow.compiled, workspace)
         names |= flow.names
         counts = ", ".join(f"{n:,} {name}" for name, n in sorted(flow.counts.items()) if n) or "nothing"

@@ -18,7 +18,7 @@ from masterkey_etl import merging, recomputing, storing, undo
 from masterkey_etl.assessment import opened
 from masterkey_etl.file_names import kept_name
 from masterkey_etl.files import read_issue
-from masterkey_etl.ledger import STATUSES
+from masterkey_etl.ledger import STATUSES, Line, lines_file, write_lines
 from masterkey_etl.rehearsal import Changes, transaction
 from masterkey_etl.withdrawal import ABSENT
 from masterkey_etl.workspace import Workspace
@@ -321,18 +321,20 @@ def recompute(
     `map_version` (its hash, or the beginning of it) is then that of its site and source until `latest` is said. Raises
     SubmissionError, MapError, LoadError: nothing is changed then.
     """
-    act = Act("recompute", dry_run=dry_run)
+    act, lines = Act("recompute", dry_run=dry_run), dict[int, list[Line]]()
     with _acting(data, waiting) as (workspace, repository):
         pinned = recomputing.Pins(workspace)
         if map_version:
             act.told.append(pinned.choose(map_version, site))
         options = {"agent": "masterkey submissions recompute", "request": map_version or "", "on_wait": waiting}
         with transaction(workspace, repository, act.changes, dry_run=dry_run, **options) as writer:
-            for line, issues in recomputing.run(workspace, repository, writer, pinned.map_for, site):
+            for line, issues in recomputing.run(workspace, repository, writer, pinned.map_for, site, lines):
                 act.told.append(line)
                 act.issues += issues
         if not dry_run:
             pinned.keep()
+            for number, lost in lines.items():
+                write_lines(lost, lines_file(workspace.root, number))
         return _project(act, workspace, repository)
 
 

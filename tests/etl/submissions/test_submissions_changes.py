@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import pytest
 
 from masterkey_etl import submissions
@@ -172,6 +173,38 @@ def test_recompute_after_a_change_of_the_map_and_back_by_its_version(tiny: Any) 
     assert tiny.state() == before, "the earlier version stays chosen"
     submissions.recompute(tiny.data, map_version="latest")
     assert tiny.values()["Condition"] == ["GLIOMA", "SARCOMA"]
+
+
+def test_recompute_keeps_the_single_lost_values_of_now(tiny: Any) -> None:
+    def lost() -> list[str]:
+        with duckdb.connect() as db:
+            return [c for (c,) in db.execute(f"SELECT \"column\" FROM '{tiny.data}/ledger/1.parquet'").fetchall()]
+
+    tiny.cases(ONE)
+    path = tiny.data / "mappings" / "sites" / "my_nci" / "case.yaml"
+    path.write_text(path.read_text().replace("= dx", "= dx.translate('sex')"))
+    submissions.recompute(tiny.data, dry_run=True)
+    assert lost() == []
+    submissions.recompute(tiny.data)
+    assert lost() == ["dx"]
+
+
+def test_what_is_released_after_a_merge_speaks_of_the_new_patient(tiny: Any) -> None:
+    tiny.cases(ONE, TWO)
+    tiny.cases(ONE, "2 bad 1960-03-04 lymphoma")  # the new diagnosis waits for a valid patient
+    merged(tiny, "2 1")
+    repository = tiny.repository
+    patients = {s.id: s.resource() for s in repository.of_type("my_nci", "Patient")}
+    (old,) = [p for p in patients.values() if p.get("active") is False]
+    (new,) = patients.keys() - {old["id"]}
+    with repository.writing() as writer:
+        writer.put("my_nci", {**old, "birthDate": "1960-03-04"})
+    repository.close()
+    tiny.reports("1 positive")
+    repository = tiny.repository
+    about = {s.resource()["code"]["text"]: s.resource()["subject"] for s in repository.of_type("my_nci", "Condition")}
+    repository.close()
+    assert about["lymphoma"] == {"reference": f"Patient/{new}"}
 
 
 def test_recompute_does_not_revive_what_was_deleted_or_undone(tiny: Any) -> None:
