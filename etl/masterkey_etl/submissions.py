@@ -68,8 +68,10 @@ class Act:
 
 
 def listed(data: Path, site: str | None = None) -> list[dict[str, Any]]:
-    """Every delivery and act, oldest first, with its balance."""
-    with opened(data) as (_, repository):
+    """Every delivery and act, oldest first, with its balance. Raises WorkspaceError (etl.site-unknown)."""
+    with opened(data) as (workspace, repository):
+        if site is not None:
+            workspace.site(site)
         return [_row(s, repository.ledger(s.id)) for s in repository.submissions(site)]
 
 
@@ -136,9 +138,11 @@ def _submission(repository: Repository, number: int) -> Submission:
 
 
 @contextmanager
-def _acting(data: Path, waiting: Waiting) -> Iterator[tuple[Workspace, Repository]]:
+def _acting(data: Path, waiting: Waiting, site: str | None = None) -> Iterator[tuple[Workspace, Repository]]:
     told = (lambda seconds: waiting("load", seconds)) if waiting else None
     with opened(data) as (workspace, repository), workspace.lock("load", told):
+        if site is not None:
+            workspace.site(site)
         yield workspace, repository
 
 
@@ -203,11 +207,11 @@ def merge(data: Path, site: str, path: Path, *, dry_run: bool = False, waiting: 
 
     What can't be merged is an Issue with its row, never its numbers. Raises SubmissionError (etl.merge-file).
     """
-    act = Act(f"merge of {path.name}", dry_run=dry_run)
-    with _acting(data, waiting) as (workspace, repository):
-        keys = workspace.keys(workspace.site(site).id)
-        pairs = _pairs(path, site)
+    with _acting(data, waiting, site) as (workspace, repository):
+        keys = workspace.keys(site)
         name = kept_name(workspace, site, path.name)
+        act = Act(f"merge of {name}", dry_run=dry_run)
+        pairs = _pairs(path, Place(site, name))
         options = {"agent": "masterkey submissions merge", "request": name, "on_wait": waiting}
         with transaction(workspace, repository, act.changes, dry_run=dry_run, **options) as writer:
             wanted = list(_found(writer, keys, Place(site, name), pairs, act.issues))
@@ -217,8 +221,7 @@ def merge(data: Path, site: str, path: Path, *, dry_run: bool = False, waiting: 
         return _project(act, workspace, repository)
 
 
-def _pairs(path: Path, site: str) -> list[tuple[int, str, str]]:
-    place = Place(site, path.name)
+def _pairs(path: Path, place: Place) -> list[tuple[int, str, str]]:
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except OSError as error:
@@ -260,7 +263,7 @@ def _patient_of(writer: Writer, site: str, digest: str) -> str | None:
 def delete_confirmed(data: Path, site: str | None = None, *, dry_run: bool = False, waiting: Waiting = None) -> Act:
     """Carry out the deletion queries (etl.record-absent) that were answered `confirmed`."""
     act = Act("confirmed deletions", dry_run=dry_run)
-    with _acting(data, waiting) as (workspace, repository):
+    with _acting(data, waiting, site) as (workspace, repository):
         if wanted := confirmed(repository, site):
             options = {"agent": "masterkey submissions confirm-deletions", "on_wait": waiting}
             with transaction(workspace, repository, act.changes, dry_run=dry_run, **options) as writer:
@@ -322,7 +325,7 @@ def recompute(
     SubmissionError, MapError, LoadError: nothing is changed then.
     """
     act, lines = Act("recompute", dry_run=dry_run), dict[int, list[Line]]()
-    with _acting(data, waiting) as (workspace, repository):
+    with _acting(data, waiting, site) as (workspace, repository):
         pinned = recomputing.Pins(workspace)
         if map_version:
             act.told.append(pinned.choose(map_version, site))

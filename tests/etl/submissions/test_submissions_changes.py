@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -9,7 +10,9 @@ import pytest
 
 from masterkey_etl import submissions
 from masterkey_etl.submissions import SubmissionError
+from masterkey_etl.workspace import Workspace, WorkspaceError
 from masterkey_fhir import json
+from masterkey_fhir.store import Repository
 
 ONE, TWO = "1 male 1950-01-02 sarcoma", "2 female 1960-01-01 glioma"
 
@@ -224,3 +227,22 @@ def test_an_unknown_map_version_is_told(tiny: Any) -> None:
     tiny.cases(ONE)
     with pytest.raises(MapError, match="abcdef"):
         submissions.recompute(tiny.data, map_version="abcdef")
+
+
+def test_a_site_nobody_knows_is_told_not_passed_over(tiny: Any) -> None:
+    tiny.cases(ONE)
+    for act in (submissions.listed, submissions.delete_confirmed, submissions.recompute):
+        with pytest.raises(WorkspaceError, match="my_ncii"):
+            act(tiny.data, "my_ncii")
+
+
+def test_the_file_of_a_merge_is_shown_by_the_name_a_registry_keeps(tmp_path: Path) -> None:
+    Repository.open(Workspace.open(tmp_path / "registry", create=True).repository_url).close()
+    path = tmp_path / "YAMADA_Taro.csv"
+    path.write_text("old,new\n1,2\n")
+    act = submissions.merge(tmp_path / "registry", "my_nci", path)
+    assert act.issues and "YAMADA" not in str(act.as_dict())
+    path.write_text("a\n")
+    with pytest.raises(SubmissionError) as told:
+        submissions.merge(tmp_path / "registry", "my_nci", path)
+    assert "YAMADA" not in str(told.value.issues[0])
