@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from itertools import combinations
 
@@ -26,6 +26,7 @@ SOME = 0.3
 LITTLE = 0.1
 ALIKE = 0.6  # likeness of a new column to a missing one
 ROWS_FEW = 20
+_OPEN = ", not sure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def compare(model: SourceModel, before: Baseline, seen: Look, used: frozenset[st
     for name in seen.order:
         if name in old.columns and seen.columns[name].rows:
             found += _values(model.column(name), old.columns[name], seen.columns[name], name in used)
-    return [*found, *_size(model, before, seen)]
+    return [*_settled(found, seen), *_size(model, before, seen)]
 
 
 # -- the file -------------------------------------------------------------------------------------------------------
@@ -251,7 +252,25 @@ def _written(now: ColumnLook, sure: bool) -> str:
     if verdict is None:
         return "no dates"
     how = ", ".join(f"{r.format or 'era'} ({r.calendar})" for r in verdict.readings[:3])
-    return how if sure else f"{how}, not sure"
+    return how if sure else how + _OPEN
+
+
+def _settled(found: list[Difference], seen: Look) -> Iterator[Difference]:
+    """Dates whose order of day and month is open are read as the other dates of the delivery, when those were written
+    alike before, are sure now and agree among themselves; else they stay open."""
+    for d in found:
+        like = [s for s in found if s.kind == "date-format" and "calendar" in s.facts and s.before == d.before]
+        if d.kind == "date-format" and d.now.endswith(_OPEN) and len({s.now for s in like}) == 1:
+            dates, facts = seen.columns[d.column].dates, like[0].facts
+            ways = [r for r in dates.formats if (r.format, r.calendar) == (*_only(facts["formats"]), facts["calendar"])]
+            if any(dates.formats[r] >= 0.9 * seen.columns[d.column].n for r in ways):
+                d = replace(d, now=f"{like[0].now}, as other dates of the file", facts=facts)
+        yield d
+
+
+def _only(formats: object) -> tuple[str]:
+    """The one format of a sure column; "" when it has several."""
+    return (formats[0] if isinstance(formats, tuple) and len(formats) == 1 else "",)
 
 
 def _type(c: Column, old: ColumnLook, now: ColumnLook, used: bool) -> Iterator[Difference]:

@@ -73,6 +73,21 @@ def test_dates_of_another_order_and_calendar_are_read_as_accepted(ward: Any, row
     assert report.stored[0].counts["unchanged"] == 80, "the same dates as before"
 
 
+@pytest.mark.parametrize("agree", [True, False])
+def test_an_open_order_is_that_of_the_other_dates(empty_ward: Any, rows: Callable[..., Rows], agree: bool) -> None:
+    place = empty_ward.data / "mappings/sources/ward/1.yaml"
+    text = place.read_text(encoding="utf-8")
+    wide = text.replace("Ward code, type: text}", 'Ward code, type: date, formats: ["%Y-%m-%d"]}')
+    place.write_text(wide, encoding="utf-8")
+    early = change(rows(), 3, lambda t, i: f"1950-0{1 + i % 7}-0{1 + i % 9}")
+    empty_ward.send(change(early, 8, lambda t, i: f"2020-05-{10 + i % 19}"))
+    later = change(rows(), 3, lambda t, i: f"0{1 + i % 9}/0{1 + i % 7}/1950")
+    told = (lambda t, i: f"{10 + i % 19}/05/2020") if agree else (lambda t, i: f"{10 + i % 3}/05/2020")
+    report = empty_ward.send(change(later, 8, told), by="B")
+    assert lines(report, "born") == ({"mapped": 40} if agree else {"rejected": 40})
+    assert not agree or report.stored[0].counts["unchanged"] == 80, "the same dates as before"
+
+
 def test_an_order_that_stays_open_is_not_written(ward: Any, rows: Callable[..., Rows]) -> None:
     report = ward.send(change(rows(), 3, lambda t, i: f"0{1 + i % 9}/0{1 + i % 7}/1950"), by="B")
     assert model(ward).column("born").formats == ("%Y-%m-%d",)
