@@ -189,7 +189,9 @@ def _tell(report: LoadReport, request: Request, i: Issue) -> None:
 
 
 def _placed(i: Issue, request: Request) -> Issue:
-    """With its file, by the name that this workspace may show."""
+    """With its file, by the name that this workspace may show; no other name of it is said."""
+    if i.facts.get("path") == request.path.name:
+        i = replace(i, facts={**i.facts, "path": kept_name(request.workspace, request.site, request.path.name)})
     if not i.place.file:
         return i.at(site=request.site, file=request.file)
     own = i.place.file == request.path.name or i.place.file.startswith(f"{request.path.name}!")

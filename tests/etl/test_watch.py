@@ -111,6 +111,25 @@ def test_the_receipt_of_a_container_tells_the_members_that_are_not_in(
     assert not [name for name in ("YAMADA", "Hanako", "SUZUKI", "Taro", "TANAKA", "Jiro") if name in said]
 
 
+def test_a_file_that_cannot_be_opened_is_told_by_its_kept_name(
+    tmp_path: Path, drop: Path, export: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (drop / "YAMADA_Hanako.csv").write_bytes(export)
+    opened = Path.open
+
+    def refused(self: Path, *args: object, **options: object) -> object:
+        if self.name == "YAMADA_Hanako.csv":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **options)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as m:
+        m.setattr(Path, "open", refused)
+        (receipt,) = taken(tmp_path, drop)
+    said = "\n".join(receipt.lines()) + json.dumps(receipt.as_dict())
+    assert receipt.verdict == "waiting" and [i.rule for i in receipt.report.refused] == ["etl.unreadable"]
+    assert "YAMADA" not in said and (drop / "YAMADA_Hanako.csv").exists()
+
+
 def _nested(name: str) -> bytes:
     """A zip that holds a zip of this name."""
     inner, outer = io.BytesIO(), io.BytesIO()
