@@ -194,7 +194,7 @@ def _joined(before: ColumnLook, parts: list[ColumnLook]) -> bool:
 
 def _values(c: Column, old: ColumnLook, now: ColumnLook, used: bool) -> Iterator[Difference]:
     if tokens := sorted(set(now.tokens) - set(old.tokens)):
-        yield from (_token(c, t, now.tokens[t]) for t in tokens)
+        yield from (_token(c, t, now.tokens[t], now, used) for t in tokens)
     if not now.n and old.n >= 2 * FEW and old.n >= 0.2 * old.rows and now.rows >= FEW:
         yield Difference("column-empty", c.id, f"{old.n} values of {old.rows}", f"none of {now.rows}", used)
         return
@@ -212,8 +212,10 @@ def _values(c: Column, old: ColumnLook, now: ColumnLook, used: bool) -> Iterator
     yield from _codes(c, old, now, used)
 
 
-def _token(c: Column, token: str, n: int) -> Difference:
-    return Difference("null-token", c.id, "not seen", f"{token} in {n} rows", facts={"token": token})
+def _token(c: Column, token: str, n: int, now: ColumnLook, used: bool) -> Difference:
+    """It stops the delivery where a good part of a mapped column would be stored as if the word were a value."""
+    stored = used and c.type in ("text", "code", "label") and n >= max(ENOUGH, SOME * now.rows)
+    return Difference("null-token", c.id, "not seen", f"{token} in {n} rows", stored, {"token": token})
 
 
 def _unnamed_token(c: Column, old: ColumnLook, now: ColumnLook) -> Difference | None:
