@@ -71,6 +71,11 @@ def joined(*paths: str) -> str:
     return ".".join(name for path in paths for name in parts(path))
 
 
+def below(path: str, name: str) -> str:
+    """The path of what a file names so; a name with a dot in it, or none, is at no path of a model."""
+    return joined(path, name.replace(".", "\0") or "\0")
+
+
 def plain(path: str) -> str:
     """A path without its indexes: how leaves are counted."""
     return _INDEX.sub("", path)

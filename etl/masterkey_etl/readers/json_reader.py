@@ -15,7 +15,7 @@ from masterkey_etl.readers.tree_plan import RECORD, Node
 from masterkey_etl.readers.tree_reading import TreeReading
 from masterkey_etl.readers.tree_rows import EMPTY, NULL, REPEATED, Row
 from masterkey_etl.source_model import SourceModel
-from masterkey_etl.tree_model import joined
+from masterkey_etl.tree_model import below
 from masterkey_fhir.issue import Issue
 
 _UNSAFE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")  # NUL, half a character
@@ -94,13 +94,13 @@ class JsonReading(TreeReading):
                 continue
             child = names.get(name)
             if child is None:
-                self.rows.unplaced(joined(node.path, name), inside)
+                self.rows.unplaced(below(node.path, name), inside)
             elif child.ignored is not None:
                 self.rows.aside(child.ignored, leaves(inside))
             else:
                 self._open(child, scope, row, inside, again)
         for name, inside in value.more if isinstance(value, Doubled) else ():
-            self.rows.unplaced(joined(node.path, name), inside, reason=REPEATED, rule="etl.key-repeated")
+            self.rows.unplaced(below(node.path, name), inside, reason=REPEATED, rule="etl.key-repeated")
 
     def _open(self, child: Node, scope: int, row: Row, value: Any, again: bool) -> None:
         if child.scope >= 0 and type(value) is not list:

@@ -249,7 +249,7 @@ def _key(tokens: Tokens, path: str) -> str:
     key = tokens.next()
     if key[:1] != b'"' or tokens.next() != b":":
         raise BadError(tokens.line)
-    name = _name(key)
+    name = _name(key).replace(".", "\ufffd") or "\ufffd"  # such a name is at no path of a model
     return f"{path}.{name}" if path else name
 
 

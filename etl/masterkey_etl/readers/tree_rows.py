@@ -11,7 +11,7 @@ from masterkey_etl.readers import limits
 from masterkey_etl.readers.notes import Notes
 from masterkey_etl.readers.rows import REFUSED
 from masterkey_etl.readers.tree_plan import RECORD, Node, Plan
-from masterkey_etl.tree_model import Ignored, joined
+from masterkey_etl.tree_model import Ignored, below
 from masterkey_fhir.issue import issue
 
 EMPTY = "\0empty"  # a leaf that is there and says nothing; "" is a leaf that is not there
@@ -174,7 +174,7 @@ class Rows:
         while open_:
             where, one = open_.pop()
             if isinstance(one, dict):
-                open_ += [(joined(where, k), v) for k, v in [*one.items(), *getattr(one, "more", ())]]
+                open_ += [(below(where, k), v) for k, v in [*one.items(), *getattr(one, "more", ())]]
             elif isinstance(one, list):
                 open_ += [(where, v) for v in one]
             else:

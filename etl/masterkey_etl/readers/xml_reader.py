@@ -20,7 +20,7 @@ from masterkey_etl.readers.tree_plan import RECORD, Node
 from masterkey_etl.readers.tree_reading import TooLargeError, TreeReading
 from masterkey_etl.readers.tree_rows import BETWEEN, EMPTY, Row
 from masterkey_etl.source_model import SourceModel
-from masterkey_etl.tree_model import Ignored, joined
+from masterkey_etl.tree_model import Ignored, below
 from masterkey_fhir.issue import Issue, MasterkeyError, issue
 
 _CHUNK = 1 << 16
@@ -164,12 +164,10 @@ class XmlReading(TreeReading):
 
     def _below(self, parent: _Open, name: str) -> _Open:
         if parent.outside:
-            return self._outer(f"{parent.path}.{name}" if parent.path else name)
+            return self._outer(below(parent.path, name))
         node = parent.node.names.get(name) if parent.node is not None else None
         if node is None:
-            return _Open(
-                None, f"{parent.path}.{name}" if parent.path else name, parent.scope, parent.row, parent.ignored
-            )
+            return _Open(None, below(parent.path, name), parent.scope, parent.row, parent.ignored)
         scope, row = parent.scope, parent.row
         if node.indexed:
             node = self._of_several(node, row)
@@ -205,13 +203,13 @@ class XmlReading(TreeReading):
                 self._attribute(element, node, name, value)
 
     def _attribute(self, element: _Open, node: Node, name: str, value: str) -> None:
-        below = node.names.get(name)
-        if below is None:
+        child = node.names.get(name)
+        if child is None:
             self._no_column(element, name, value)
-        elif below.ignored is not None:
-            self.rows.aside(below.ignored, 1)
+        elif child.ignored is not None:
+            self.rows.aside(child.ignored, 1)
         else:
-            self._put(element, below, value)
+            self._put(element, child, value)
 
     def _put(self, element: _Open, node: Node, text: str) -> None:
         said = self.rows.fit(node, element.scope, text) if text else EMPTY
@@ -221,7 +219,7 @@ class XmlReading(TreeReading):
         if element.ignored is not None:
             self.rows.aside(element.ignored, 1)
             return
-        path = joined(element.path, name)
+        path = below(element.path, name) if name else element.path
         ignored = self.plan.ignored_outside(path) if element.outside else None
         if ignored is not None:
             self.rows.aside(ignored, 1)

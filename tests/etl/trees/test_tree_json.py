@@ -180,3 +180,17 @@ def test_a_large_array_is_counted_part_by_part(
 
     monkeypatch.setattr(json_count, "WHOLE", whole)
     read_json(text)
+
+
+@pytest.mark.parametrize("whole", [4, 1 << 20])
+@pytest.mark.parametrize(
+    "text", ['{"id":"a","results.variants":[{"gene":"TP53"}]}', '{"id":{"":"a"}}', '{"meta":{"":{"version":"1"}}}']
+)
+def test_a_name_with_a_dot_or_none_is_at_no_path_of_the_model(
+    read_json: Read, monkeypatch: pytest.MonkeyPatch, text: str, whole: int
+) -> None:
+    from masterkey_etl.readers import json_count
+
+    monkeypatch.setattr(json_count, "WHOLE", whole)
+    tree = read_json(text)  # asserts that the counts agree
+    assert "etl.leaf-unknown" in tree.rules and tree.cells("gene", "mapped") == 0

@@ -133,3 +133,8 @@ def test_an_entity_bomb_is_refused_by_name_before_it_is_recognised(tmp_path: Pat
     with pytest.raises(MasterkeyError) as refused:
         recognise(LocalFile(tmp_path / "bomb.xml"))
     assert refused.value.issues[0].rule == "etl.xml-entity"
+
+
+def test_a_name_with_a_dot_is_at_no_path_of_the_model(read_xml: Read) -> None:
+    tree = read_xml('<all><report id="r1"><variants.variant gene="TP53"/><variants a.b="1"/></report></all>')
+    assert tree.cells("gene", "mapped") == 0 and "etl.leaf-unknown" in tree.rules
