@@ -11,6 +11,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -223,15 +224,23 @@ def test_an_unknown_site_or_folder_is_told(tmp_path: Path) -> None:
 def test_it_waits_for_what_comes_and_ctrl_c_ends_it(tmp_path: Path, drop: Path, export: bytes) -> None:
     command = [sys.executable, "-m", "masterkey_api", "watch", str(drop), "--settle", "0.2", "--every", "0.1", "--json"]
     environment = os.environ | {"MASTERKEY_DATA": str(tmp_path / "ws")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
+    pipe, heard = (
+        subprocess.PIPE,
+        partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )  # a job in the background is deaf
+    run = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, preexec_fn=heard)
+    try:
         assert run.stdout is not None and run.stderr is not None
         assert "watching" in run.stderr.readline()
         (drop / "case.csv").write_bytes(export)
         (line,) = islice(_lines(run.stdout), 1)
         assert json.loads(line)["verdict"] == "done"
         run.send_signal(signal.SIGINT)
-        assert run.wait(20) == 130
-        assert "Traceback" not in run.stderr.read()
+        _, said = run.communicate(timeout=60)
+        assert run.returncode == 130
+        assert "Traceback" not in said
+    finally:
+        run.kill()
 
 
 def _lines(stream: object) -> Iterator[str]:
