@@ -268,16 +268,24 @@ def count(stream: BinaryIO, model: SourceModel) -> IndependentCount:
 
 
 def _counted(stream: BinaryIO) -> IndependentCount:
-    import orjson
-
     rows, names = 0, set[str]()
     for text in _braced(stream):
         try:
-            names |= orjson.loads(text).keys()
-        except (orjson.JSONDecodeError, RecursionError):
+            names |= _names(text)
+        except (ValueError, RecursionError):
             break
         rows += 1
     return IndependentCount(rows, len(names))
+
+
+def _names(text: bytes) -> set[str]:
+    """The members of one object. Raises ValueError."""
+    import orjson
+
+    try:
+        return set(orjson.loads(text))
+    except orjson.JSONDecodeError:  # NaN and Infinity, which pandas and R write, are beyond RFC 8259
+        return set(json.loads(text))
 
 
 def _braced(stream: BinaryIO) -> Iterator[bytes]:

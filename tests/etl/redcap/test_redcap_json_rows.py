@@ -78,6 +78,13 @@ def test_values_are_the_texts_of_the_file():
     assert (table.doubled, table.nested, table.strange, table.broken) == (1, 1, 2, 0)
 
 
+def test_numbers_that_only_programs_write_are_counted_as_they_are_read():
+    data = b'[{"a": NaN, "b": -Infinity}, {"a": 1}]'
+    assert JsonRows(Bytes(data)).open().read().decode().splitlines() == ["a,b", "NaN,-Infinity", "1,"]
+    found = count(io.BytesIO(data), MODEL)
+    assert (found.rows, found.columns) == (2, 2)
+
+
 def test_the_command_drafts_into_the_workspace(tmp_path: Path, capsys: object):
     data = str(tmp_path / "data")
     p = Project(tmp_path, dictionary_text({"name": "record_id"}, {"name": "vdate", "form": "visit"}))
