@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from masterkey_etl.containers import no_file
 from masterkey_etl.files import WorkspaceError, read_issue
 from masterkey_etl.free_text import Words
 from masterkey_etl.inspect import dialect, kinds, tables
@@ -90,9 +91,11 @@ class Inspection:
 def inspect(path: Path, *, overlay: Path | None = None, rows: int = ROWS) -> list[Inspection]:
     """Look at a file; a container gives one Inspection for itself and one for each member it can open.
 
-    Raises WorkspaceError (etl.unreadable) when the file can't be read.
+    Raises WorkspaceError (etl.unreadable, etl.not-a-file) when the file can't be read.
     """
     try:
+        if is_none := no_file(path, Place(file=path.name)):
+            raise WorkspaceError(is_none)
         return inspect_source(LocalFile(path), path.name, overlay=overlay, rows=rows)
     except OSError as error:
         raise WorkspaceError(read_issue(error, path, Place(file=path.name))) from None

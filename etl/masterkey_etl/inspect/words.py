@@ -56,6 +56,7 @@ def _says(header: str, word: str) -> bool:
 _UNITS = frozenset(("kg", "cm", "mm", "g", "mg", "years", "yrs", "y"))
 
 
+@cache
 def _latin(word: str) -> bool:
     plain = unicodedata.normalize("NFD", word).replace("đ", "d")
     return all(c.isascii() or unicodedata.category(c) == "Mn" for c in plain)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import time
 import zipfile
 from pathlib import Path
 
@@ -11,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from masterkey_etl.files import WorkspaceError
 from masterkey_etl.inspect import Inspection, inspect
 from masterkey_etl.inspect.dialect import delimiter
 from masterkey_etl.inspect.encodings import encoding
 from masterkey_etl.inspect.kinds import text_kind
+from masterkey_etl.inspect.words import meaning
 
 KINDS = {
     "HL7 v2": "MSH|^~\\&|A|B|C|D|20240101||ORU^R01|1|P|2.5\rPID|1||x\r",
@@ -203,3 +207,16 @@ def test_sheets_of_a_workbook_are_tables(tmp_path: Path) -> None:
     assert "the sheet is hidden" in second.notes
     (tmp_path / "x.xlsx").write_bytes((tmp_path / "x.xlsx").read_bytes()[:2000])
     assert len(inspect(tmp_path / "x.xlsx")[0].notes) == 1
+
+
+def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(WorkspaceError) as raised:
+        inspect(tmp_path / "pipe.csv")
+    assert raised.value.issues[0].rule == "etl.not-a-file"
+
+
+def test_a_wide_header_is_judged_in_time() -> None:
+    began = time.process_time()
+    assert not any(meaning(f"zq{i} wx") for i in range(1500))
+    assert time.process_time() - began < 3
