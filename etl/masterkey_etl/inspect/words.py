@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -35,28 +35,37 @@ def meanings() -> tuple[Meaning, ...]:
 @lru_cache(maxsize=8192)
 def meaning(header: str) -> tuple[Meaning, str] | None:
     """What a header says, and the word that says it: the longest that fits; None when no word does."""
-    found = [(len(word), m, word) for m in meanings() for word in m.words if _says(header, word)]
-    if not found:
-        return None
-    _, best, word = max(found, key=lambda f: f[0])
-    return best, word
+    said = _tokens(header)
+    bare, key = [t for t in said if t not in _UNITS and not t.isdigit()], header_key(header)
+    found = [(m, word) for m, word, says in _words() if says(said, bare, key)]
+    return max(found, key=lambda f: len(f[1])) if found else None
 
 
-def _says(header: str, word: str) -> bool:
+_Says = Callable[[list[str], list[str], str], bool]  # of a header: its tokens, those without units and numbers, its key
+
+
+@cache
+def _words() -> tuple[tuple[Meaning, str, _Says], ...]:
+    return tuple((m, word, _says(word)) for m in meanings() for word in m.words)
+
+
+def _says(word: str) -> _Says:
     """Latin words as whole words (one alone must be all that the header says, units aside); others anywhere."""
     if _latin(word):
-        wanted, said = _tokens(word), _tokens(header)
-        if len(wanted) == 1:
-            return [t for t in said if t not in _UNITS and not t.isdigit()] == wanted
-        return any(said[i : i + len(wanted)] == wanted for i in range(len(said) - len(wanted) + 1))
-    key = header_key(word)
-    return key == header_key(header) if len(key) < 2 else key in header_key(header)
+        wanted = _tokens(word)
+        size = len(wanted)
+        if size == 1:
+            return lambda said, bare, key: bare == wanted
+        return lambda said, bare, key: any(said[i : i + size] == wanted for i in range(len(said) - size + 1))
+    mine = header_key(word)
+    if len(mine) < 2:
+        return lambda said, bare, key: key == mine
+    return lambda said, bare, key: mine in key
 
 
 _UNITS = frozenset(("kg", "cm", "mm", "g", "mg", "years", "yrs", "y"))
 
 
-@cache
 def _latin(word: str) -> bool:
     plain = unicodedata.normalize("NFD", word).replace("đ", "d")
     return all(c.isascii() or unicodedata.category(c) == "Mn" for c in plain)

@@ -219,4 +219,4 @@ def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path) -> None:
 def test_a_wide_header_is_judged_in_time() -> None:
     began = time.process_time()
     assert not any(meaning(f"zq{i} wx") for i in range(1500))
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 1
