@@ -72,6 +72,18 @@ def test_what_another_file_says_of_a_deleted_patient_waits(tiny: Any) -> None:
     assert tiny.state() == before and tiny.issues() == []
 
 
+def test_a_refused_value_takes_nothing_of_its_record_away(tiny: Any) -> None:
+    path = tiny.data / "mappings" / "sites" / "my_nci" / "case.yaml"
+    path.write_text(
+        path.read_text().replace("    code: {text: = dx}", "    $when: = dx.exists()\n    code: {text: = dx}")
+    )
+    tiny.cases(ONE, TWO)
+    rows = [{"pid": n, "sex": "male", "born": "1950-01-02", "dx": dx} for n, dx in (("1", "\0sarcoma"), ("2", ""))]
+    report = tiny.load(tiny.write("case.csv", rows, ("pid", "sex", "born", "dx")))
+    assert tiny.values()["Condition"] == ["sarcoma"], "the other one is said no more, by a sound row"
+    assert report.stored[0].counts["deleted"] == 1 and "etl.not-withdrawn" in tiny.issues()
+
+
 def test_absent_from_a_delta_means_nothing(tiny: Any) -> None:
     tiny.cases(ONE, TWO)
     tiny.reports("1 positive", "2 negative", name="delta.csv")
@@ -219,6 +231,20 @@ def test_recompute_does_not_revive_what_was_deleted_or_undone(tiny: Any) -> None
     submissions.take_back(tiny.data, 4)
     before = tiny.state()
     assert not submissions.recompute(tiny.data).changes.resources and tiny.state() == before
+
+
+def test_recompute_writes_nothing_over_a_newer_statement(tiny: Any) -> None:
+    tiny.cases(ONE, name="january.csv")
+    tiny.cases("1 male 1950-01-02 melanoma", name="february.csv")
+    repository = tiny.repository
+    (patient,) = repository.of_type("my_nci", "Patient")
+    (diagnosis,) = repository.of_type("my_nci", "Condition")
+    with repository.writing() as writer:  # through the FHIR API
+        writer.put("my_nci", {**patient.resource(), "birthDate": "1951-01-01"})
+    before = tiny.state()
+    assert not submissions.recompute(tiny.data).changes.resources and tiny.state() == before
+    assert [len(list(repository.history("my_nci", x.type, x.id))) for x in (patient, diagnosis)] == [2, 2]
+    repository.close()
 
 
 def test_an_unknown_map_version_is_told(tiny: Any) -> None:
