@@ -91,6 +91,7 @@ def test_a_workbook_there_and_back(say: Any, loaded: Path) -> None:
     assert "1 as before" in say("import", str(path), "--language", "ja", code=1)
     assert "another site" in say("import", str(path), "--site", "my_nci", code=2)
     assert "no workbook" in say("import", str(loaded / "cohort" / "key.csv"), code=2)
+    assert "1 as before" in say("import", str(loaded / "cohort" / "key.csv"), str(path), code=2), "the others are in"
     whole = json.loads(say("import", str(path), "--json", code=1))
     assert whole[0]["refused"][0]["details"]["coding"][0]["code"] == "etl.sheet-choice"
 

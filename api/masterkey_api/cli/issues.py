@@ -13,6 +13,7 @@ import typer
 from masterkey_api.cli.shown import as_json, data_dir, table
 
 if TYPE_CHECKING:
+    from masterkey_fhir.issue import Issue
     from masterkey_fhir.messages import Texts
     from masterkey_fhir.store import IssueEvent, IssueFilter, JournalIssue
 
@@ -229,11 +230,19 @@ def import_(
 ) -> int:
     """The answers of returned workbooks. Exit code 1 when rows were refused: each is told, the rest is in.
 
+    Exit code 2 when a file is no workbook of ours; the other files are in.
+
     Example: `masterkey issues import returned/jp_ncch-issues.xlsx`
     """
     from masterkey_etl import issue_sheets
 
-    done = [issue_sheets.take(data_dir(), file, site=site, by=by.value) for file in files]
+    done: list[issue_sheets.Imported] = []
+    unfit: list[Issue] = []
+    for file in files:
+        try:
+            done.append(issue_sheets.take(data_dir(), file, site=site, by=by.value))
+        except issue_sheets.SheetError as error:
+            unfit += error.issues
     if json:
         as_json([d.as_dict() for d in done])
     else:
@@ -243,6 +252,8 @@ def import_(
             print(f"{d.file} of {d.site}: {counts}, {d.settled:,} closed meanwhile, {len(d.refused):,} refused")
             for found in d.refused:
                 print(f"  {said.line(found)}")
+    if unfit:
+        raise issue_sheets.SheetError(*unfit)
     return int(any(d.refused for d in done))
 
 
