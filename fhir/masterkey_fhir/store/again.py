@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from masterkey_fhir.issue import turn_of
 from masterkey_fhir.store import schema
+from masterkey_fhir.store.deliveries import DEAD
 from masterkey_fhir.store.life import DELIVERY
 
 iss, event = schema.issue, schema.issue_event
@@ -55,7 +56,7 @@ def _reopen(db: Connection, now: int, row: Row[Any], by: int, opener: int) -> No
 
 def _openers(db: Connection, gone: Sequence[int], ids: Sequence[int]) -> dict[int, int]:
     """Of these Issues, those that are open by what the deliveries in force did: by which one."""
-    undone = select(schema.submission.c.id).where(schema.submission.c.state == "undone")
+    undone = select(schema.submission.c.id).where(schema.submission.c.state == DEAD)
     stands = (event.c.actor == DELIVERY, event.c.submission.not_in(gone), event.c.submission.not_in(undone))
     out: dict[int, int] = {}
     for start in range(0, len(ids), AT_ONCE):

@@ -10,7 +10,7 @@ import zlib
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, TypeVar
 
@@ -314,11 +314,10 @@ class Deliveries:
         gone = update(h).where(*here, h.c.submission != submission, h.c.record.in_(mine))
         self._db.execute(gone.values(released_by=submission))
 
-    def mark_released(self, site: str, item: Held, by: int | None, version: int | None) -> Held:
-        """`by` None: it waits again."""
+    def mark_released(self, site: str, item: Held, by: int, version: int | None) -> None:
+        """`version`: the one it was stored as; None when a delivery said it anew."""
         values = {"released_by": by, "released_version": version}
         self._db.execute(update(h).where(*self._this(site, item)).values(**values))
-        return replace(item, released_by=by, released_version=version)
 
     def _this(self, site: str, item: Held) -> list[ColumnElement[bool]]:
         names = self._names
@@ -354,10 +353,6 @@ class Deliveries:
         """These deliveries are no longer in force."""
         values = {"state": DEAD, "undone_by": by}
         self._db.execute(update(sub).where(sub.c.id.in_(list(submissions))).values(**values))
-
-    def dead(self) -> set[int]:
-        """All deliveries that were taken back."""
-        return {int(n) for n in self._db.scalars(select(sub.c.id).where(sub.c.state == DEAD))}
 
     def move_cells(self, submission: int, cells: Cells, held: str, *, back: bool = False) -> None:
         """In the ledger of a delivery: values of a held resource (set_aside, reason `held`) become what they are once
