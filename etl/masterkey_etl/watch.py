@@ -31,7 +31,7 @@ from masterkey_etl.loading import LoadReport
 from masterkey_etl.workspace import Workspace, WorkspaceError
 from masterkey_fhir.issue import Issue, MasterkeyError, Place, issue
 
-DONE, REFUSED = "done", "refused"
+DONE, REFUSED, WAITING = "done", "refused", "waiting"
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".download", ".filepart", ".swp")  # still being sent
 PASSING = frozenset(("etl.disk-full", "etl.unwritable", "etl.unreadable", "etl.file-changing"))
 RETRY = 60.0  # seconds until what may pass by itself is tried again
@@ -67,7 +67,9 @@ class Receipt:
             by_status = self.report.totals()
             yield "values: " + ", ".join(f"{by_status[status]:,} {status.replace('_', ' ')}" for status in STATUSES)
         yield from (f"{i.severity}: {i}" for i in self.report.issues)
-        if self.verdict == REFUSED or self.report.refused:
+        if self.verdict == WAITING:
+            yield "The file stays where it is and is tried again; nothing need be done."
+        elif self.verdict == REFUSED or self.report.refused:
             yield self.report.next_step()
         else:
             yield "Keep this receipt; nothing need be sent again."
@@ -192,7 +194,7 @@ def _take(
         return
     for path in paths:
         receipt = _filed(drop, path, _of(whole, path))
-        if receipt.verdict == "waiting":
+        if receipt.verdict == WAITING:
             drop.later(path)
         yield receipt
 
@@ -214,7 +216,7 @@ def _within(request: Path, path: Path) -> bool:
 def _filed(drop: Drop, path: Path, report: LoadReport) -> Receipt:
     """The receipt, and the file moved beside it."""
     if not report.stored and any(i.rule in PASSING for i in report.refused):
-        return Receipt(drop.site, drop.named(path.name), "waiting", report)
+        return Receipt(drop.site, drop.named(path.name), WAITING, report)
     receipt = Receipt(drop.site, drop.named(path.name), REFUSED if report.exit_code == 2 else DONE, report)
     if not drop.unchanged(path):  # another one of that name came while this one was loaded: it is read next
         return _stays(receipt, issue("etl.file-changing", Place(drop.site, receipt.file)))
@@ -227,7 +229,7 @@ def _filed(drop: Drop, path: Path, report: LoadReport) -> Receipt:
 
 def _stays(receipt: Receipt, *issues: Issue) -> Receipt:
     report = replace(receipt.report, refused=[*receipt.report.refused, *issues])
-    return replace(receipt, verdict="waiting", report=report)
+    return replace(receipt, verdict=WAITING, report=report)
 
 
 def _move(path: Path, receipt: Receipt) -> Path:

@@ -196,6 +196,7 @@ def test_a_full_disk_leaves_the_file(
         m.setattr("masterkey_etl.pipeline.receiving.receive", full)
         (receipt,) = taken(tmp_path, drop)
     assert receipt.verdict == "waiting" and (drop / "case.csv").exists()
+    assert "tried again" in list(receipt.lines())[-1]
     assert [r.verdict for r in taken(tmp_path, drop)] == ["done"]
 
 
