@@ -6,6 +6,7 @@ Nothing that could name a person leaves: texts are kept only of codes that look 
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -109,7 +110,7 @@ def look(source: Readable, model: SourceModel, reading: Reading, hide: Hide) -> 
     chosen = reading.encoding
     guess = "" if chosen.exact else _guess(source)
     plain = type(reading) is Reading
-    size = _lines(source) if plain else _rows(reading)
+    size = _lines(source, chosen.name) if plain else _rows(reading)
     hidden = {name: NEW + hide(header_key(name)) for name in columns if name.startswith(NEW)}
     places = {name: i for i, name in enumerate(names, 1) if name in hidden}
     mark = reading.model.delimiter if plain else ""
@@ -250,11 +251,14 @@ def _through(rows: Iterator[list[str]], watchers: Sequence[_Watcher | None], wid
             return
 
 
-def _lines(source: Readable) -> int:
-    """Line ends in the file: what its size is compared by."""
+def _lines(source: Readable, encoding: str) -> int:
+    """Line ends in the file: what its size is compared by. In UTF-16 a byte alone is no line end."""
+    wide = codecs.getincrementaldecoder(encoding)("replace") if encoding.startswith("utf-16") else None
     n = 0
     with source.open() as stream:
         while block := stream.read(1 << 20):
+            if wide:
+                block = wide.decode(block).encode("utf-8")
             n += block.count(b"\n") or block.count(b"\r")
     return n
 

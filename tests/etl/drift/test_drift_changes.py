@@ -173,6 +173,8 @@ def test_the_first_delivery_has_nothing_to_drift_from(empty_ward: Any, rows: Cal
 def test_the_encoding_changes(differs: Any, rows: Callable[..., Rows], encoded: Callable[..., bytes]) -> None:
     assert [(d.kind, d.stops) for d in differs(encoded(rows(), "cp932"))] == [("encoding", False)]
     assert ("encoding", True) in [(d.kind, d.stops) for d in differs(mixed(rows(), encoded))]
+    words = each(7, lambda t, i: "上" * 9)(rows())  # U+4E0A: half of it is the byte of a line end
+    assert "rows" not in [d.kind for d in differs(encoded(words, "utf-16"))]
 
 
 def mixed(rows: Rows, encoded: Callable[..., bytes]) -> bytes:
