@@ -91,7 +91,7 @@ def test_a_file_that_gives_nothing_says_so(
 CELLS = {
     "truncated": (lambda e, t: e[:-400], "etl.truncated"),
     "cp932": (lambda e, t: e.decode("utf-8-sig").encode("cp932", "replace"), "etl.encoding-other"),
-    "mixed": (lambda e, t: e[: len(e) // 2] + b"\xe9" + e[len(e) // 2 + 1 :], "etl.encoding-mixed"),
+    "mixed": (lambda e, t: e[:-2000] + b"\xff" + e[-1999:], "etl.encoding-mixed"),
     "NUL": (lambda e, t: with_value(t, "病理診断名", "a\0b"), "etl.value-nul"),
     "header repeated": (lambda e, t: written([t[0], t[0], *t[1:]]), "etl.header-repeated"),
     "fewer fields": (lambda e, t: written([t[0], t[1][:100], *t[2:]]), "etl.row-width"),
@@ -120,7 +120,9 @@ def test_damage_is_named_and_the_rest_arrives(
 
 
 def test_partial_dates_arrive(bare: Callable[[bytes], loading.LoadReport], table: Table) -> None:
-    report = bare(with_value(table, "診断日", "2019/02"))
+    i = column(table, "診断日")
+    report = bare(written([table[0], *([*r[:i], "/".join(r[i].split("/")[:2]), *r[i + 1 :]] for r in table[1:])]))
+    assert report.stored
     assert not {i.rule for i in report.issues if i.place.field == "diagnosis_date"}
 
 
@@ -129,7 +131,7 @@ def test_a_shifted_header_takes_nothing_in_and_is_not_trustworthy(
 ) -> None:
     report = bare(written([table[0], *(["1", *row] for row in table[1:])]))
     assert "etl.header-shifted" in rules(report)
-    assert report.totals()["rejected"] == 3 * (len(table[0]) + 1)
+    assert report.totals()["rejected"] == (len(table) - 1) * (len(table[0]) + 1)
     assert report.exit_code == 2
 
 

@@ -46,6 +46,7 @@ def printed(base: Path) -> str:
         data = ["--data", str(base / "workspace")]
         assert cli.main([*data, "load", str(base / "cohort")]) in (0, 1)
         cli.main([*data, "issues", "list", "--json"])
+        cli.main([*data, "issues", "list", "--rule", "etl.text-masked"])
         cli.main([*data, "quality", "report"])
     return text.getvalue()
 
