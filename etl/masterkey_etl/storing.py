@@ -166,6 +166,7 @@ class _Delivery:
         writer.deliveries.restate(self.number, writer.unchanged)
         if flow.only is not None:  # an older delivery that is mapped again in part: its ledger and Issues stay
             return self._written((), self._release())
+        flow.issues += self._contested()
         rows = _balanced(flow)
         writer.add_ledger(self.number, [(r.column, r.status, r.reason, r.n) for r in rows])
         assert flow.compiled is not None
@@ -174,6 +175,14 @@ class _Delivery:
         released = self._release()
         writer.finish_submission(self.number, **_journal_counts(flow))
         return self._written(rows, released)
+
+    def _contested(self) -> list[Issue]:
+        """Two files that state one record otherwise: the later one is taken, and it is told."""
+        others = self.writer.deliveries.contested(self.number)
+        if not others or self.flow.remapped is not None:
+            return []
+        n, names = sum(others.values()), ", ".join(sorted(others)[:3])
+        return [issue("etl.stated-by-two", self.flow.place, n=n, others=names, files=len(others), count=n)]
 
     def _supersede(self) -> None:
         """What waits of an older delivery, and this one says anew, is not to come back over it."""

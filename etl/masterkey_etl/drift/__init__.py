@@ -85,6 +85,9 @@ def _decide(flow: Flow, watched: Watched, model: SourceModel) -> bool:
 
 
 def _accept(flow: Flow, watched: Watched, model: SourceModel) -> bool:
+    """Write the revision. Raises DriftError (etl.drift-unsayable) where that would lose a column people depend on."""
+    if lost := [d for d in watched.found if d.stops and not d.sayable]:
+        raise DriftError(watched.found, *(_unsayable(d, flow.place) for d in lost))
     by = flow.request.accept_drift
     said = accept(model, watched.found, flow.site, flow.request.workspace.overlay, by)
     watched.accepted = True
@@ -93,6 +96,10 @@ def _accept(flow: Flow, watched: Watched, model: SourceModel) -> bool:
     told = "; ".join(said) or "nothing that a source model can say"
     flow.issues.append(issue("etl.drift-accepted", flow.place, by=by, model=model.id, said=told))
     return bool(said)
+
+
+def _unsayable(d: Difference, place: Place) -> Issue:
+    return issue("etl.drift-unsayable", replace(place, field=d.column), before=d.before, now=d.now)
 
 
 def remember(flow: Flow) -> tuple[Difference, ...]:

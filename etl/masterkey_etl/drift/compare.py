@@ -40,6 +40,12 @@ class Difference:
     stops: bool = False
     facts: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def sayable(self) -> bool:
+        """Could a revision of the source model say it, so that the values still arrive?"""
+        needs = {"date-format": "calendar", "type": "type"}.get(self.kind)
+        return self.kind != "split" and (needs is None or needs in self.facts)
+
 
 def compare(model: SourceModel, before: Baseline, seen: Look, used: frozenset[str]) -> list[Difference]:
     """All differences; `used`: column ids that the map reads (its key among them)."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from masterkey_etl.ledger import Ledger
 from masterkey_etl.readers import limits
-from masterkey_etl.readers.delimited import Readable
 from masterkey_etl.readers.json_text import Broken, Document, Doubled, Outside, Text, documents
 from masterkey_etl.readers.tree_plan import RECORD, Node
 from masterkey_etl.readers.tree_reading import TreeReading
 from masterkey_etl.readers.tree_rows import EMPTY, NULL, REPEATED, Row
-from masterkey_etl.source_model import SourceModel
 from masterkey_etl.tree_model import below
-from masterkey_fhir.issue import Issue
 
 _UNSAFE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")  # NUL, half a character
 
@@ -24,16 +20,7 @@ _UNSAFE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")  # NUL, half a character
 class JsonReading(TreeReading):
     """One pass over a JSON delivery; see `TreeReading`."""
 
-    def __init__(
-        self,
-        source: Readable,
-        model: SourceModel,
-        ledger: Ledger,
-        tell: Callable[[Issue], None] | None = None,
-        *,
-        year_limit: int | None = None,
-    ) -> None:
-        super().__init__(source, model, ledger, tell, year_limit=year_limit)
+    def begin(self) -> None:
         self._careful = False  # look at every text of this document
 
     def gather(self) -> Iterator[None]:

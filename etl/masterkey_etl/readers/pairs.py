@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from masterkey_etl.readers.cells import Batch
 
 _MEMO = 20_000
-_CODE_LIKE = re.compile(r"[A-Z]{1,3}[0-9]{1,7}|[0-9]{1,3}|[A-Za-z]{1,2}")
+# Of NCI Thesaurus, or short: a letter with more digits may be the number of a patient.
+_CODE_LIKE = re.compile(r"C[0-9]{4,6}|[A-Z]{1,3}[0-9]{1,4}|[0-9]{1,3}|[A-Za-z]{1,2}")
 UNDECLARED = "the code is not in the code list; its label is taken"
 REASON = {"code": "the label disagrees with the code", "label": "the code disagrees with the label"}
 

@@ -45,6 +45,7 @@ class TreeReading(ABC):
         self.rows = Rows(self.plan, ledger.leaves, self.notes)
         cells = TreeCells(model, ledger, self.notes, year_limit or this_year() + 1)
         self._records = TreeRecords(self.rows, cells, source.pseudonym)
+        self.begin()
 
     def __iter__(self) -> Iterator[Record]:
         for _ in self.gather():
@@ -57,6 +58,10 @@ class TreeReading(ABC):
         self.notes.finish()
         self.counts.rows, self.counts.values = self.ledger.rows_read, self.ledger.values_read
         self.counts.refused = self.ledger.rows_refused
+
+    @abstractmethod
+    def begin(self) -> None:
+        """What the reader of this kind keeps of its own, before the first byte."""
 
     @abstractmethod
     def gather(self) -> Iterator[None]:

@@ -8,20 +8,17 @@ document declares are refused, whatever they say: they can name files, hosts, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 from xml.parsers import expat
 
-from masterkey_etl.ledger import Ledger
 from masterkey_etl.readers import limits
-from masterkey_etl.readers.delimited import Readable
 from masterkey_etl.readers.tree_plan import RECORD, Node
 from masterkey_etl.readers.tree_reading import TooLargeError, TreeReading
 from masterkey_etl.readers.tree_rows import BETWEEN, EMPTY, Row
-from masterkey_etl.source_model import SourceModel
 from masterkey_etl.tree_model import Ignored, below
-from masterkey_fhir.issue import Issue, MasterkeyError, issue
+from masterkey_fhir.issue import MasterkeyError, issue
 
 _CHUNK = 1 << 16
 _SEPARATOR = "}"
@@ -49,16 +46,7 @@ class _Open:
 class XmlReading(TreeReading):
     """One pass over an XML delivery; see `TreeReading`."""
 
-    def __init__(
-        self,
-        source: Readable,
-        model: SourceModel,
-        ledger: Ledger,
-        tell: Callable[[Issue], None] | None = None,
-        *,
-        year_limit: int | None = None,
-    ) -> None:
-        super().__init__(source, model, ledger, tell, year_limit=year_limit)
+    def begin(self) -> None:
         self._stack: list[_Open] = []
         self._texts: list[str] = []
         self._names: dict[str, str] = {}

@@ -26,7 +26,7 @@ UNUSED = "no resource that was emitted uses it"
 NOT_READABLE = "it can't be read as its column's type"
 SAME = "another resource of the record has the same id"
 Note = tuple[int, Record, int, int]
-_CODE = re.compile(r"[A-Za-z]{1,6}-?[0-9]{1,6}[A-Za-z]{0,2}|[0-9]{1,4}|[A-Za-z]{1,2}|[^\w\s]{1,3}")
+_CODE = re.compile(r"C[0-9]{4,6}|[A-Za-z]{1,6}-?[0-9]{1,4}[A-Za-z]{0,2}|[0-9]{1,4}|[A-Za-z]{1,2}|[^\w\s]{1,3}")
 
 
 class Account(Protocol):

@@ -68,30 +68,34 @@ def _items(node: Json) -> Iterator[Json]:
 
 
 def _objects(value: Any) -> Iterator[Json]:
-    """The objects of a list; of anything else none."""
-    yield from (v for v in value if isinstance(v, dict)) if isinstance(value, list) else ()
+    """The objects of a list; one that stands without its list is one."""
+    yield from (v for v in (value if isinstance(value, list) else [value]) if isinstance(v, dict))
 
 
 def _answers(group: Json) -> Iterator[tuple[str, str]]:
     for item in _items(group):
-        texts = [t for a in _objects(item.get("answer")) if (t := _text(a))]
+        question = str(item.get("linkId"))
+        told = [(name, value) for a in _objects(item.get("answer")) for name, value in a.items() if name[:5] == "value"]
+        texts = [t for _, value in told if (t := _text(value))]
         if texts:
-            yield str(item.get("linkId")), "; ".join(texts)
+            yield question, "; ".join(texts)
+        yield from ((f"{question}.{name}", "given") for name, value in told if _text(value) is None)
         yield from _answers(item)
 
 
-def _text(answer: Json) -> str:
-    """The value of an answer: codes by their code, a quantity with its unit (which the reader tells)."""
-    for name, value in answer.items():
-        if name.startswith("value"):
-            if isinstance(value, dict) and "value" in value:
-                return " ".join(
-                    str(x) for x in (value["value"], value.get("unit") or value.get("code")) if x is not None
-                )
-            if isinstance(value, dict):
-                return str(value.get("code") or value.get("display") or "")
-            return ("yes" if value else "no") if isinstance(value, bool) else str(value)
-    return ""
+def _text(value: Any) -> str | None:
+    """The value of an answer: codes by their code, a quantity with its unit (which the reader tells).
+
+    None for what no cell can hold (a reference, an attachment): its answer becomes a column that nobody knows.
+    """
+    if isinstance(value, dict) and "value" in value:
+        return " ".join(str(x) for x in (value["value"], value.get("unit") or value.get("code")) if x is not None)
+    if isinstance(value, dict):
+        text = value.get("code") or value.get("display")
+        return str(text) if text else None
+    if isinstance(value, list):
+        return None
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 # -- as a table --------------------------------------------------------------------------------------
@@ -157,11 +161,15 @@ def count(stream: BinaryIO) -> IndependentCount:
 
 
 def _asked(nodes: list[Json]) -> set[str]:
-    """Questions below these nodes that have an answer with a value."""
+    """Columns of the answers below these nodes: by their question, or apart where a cell can't hold the value."""
     out: set[str] = set()
     for node in nodes:
         below = list(_objects(node.get("item")))
-        out |= {str(i.get("linkId")) for i in below if any(map(_text, _objects(i.get("answer"))))}
+        for item, answer in ((i, a) for i in below for a in _objects(i.get("answer"))):
+            for name in (n for n in answer if n.startswith("value") and answer[n] != ""):
+                value, link = answer[name], str(item.get("linkId"))
+                kept = "value" in value or value.get("code") or value.get("display") if isinstance(value, dict) else 1
+                out.add(f"{link}.{name}" if isinstance(value, list) or not kept else link)
         out |= _asked(below)
     return out
 

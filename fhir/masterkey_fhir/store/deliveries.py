@@ -237,6 +237,23 @@ class Deliveries:
         said = {"C": "created", "U": "updated", "D": "deleted"}
         return Counter({(str(kind), said[action]): int(n) for kind, action, n in self._db.execute(query)})
 
+    def contested(self, submission: int) -> dict[str, int]:
+        """How many resources this delivery made another one of than a file of another name, which stands, had."""
+        mine, theirs, before = p.alias("mine"), p.alias("theirs"), sub.alias("before")
+        query = (
+            select(word.c.name, func.count())
+            .select_from(mine)
+            .join(theirs, (theirs.c.site == mine.c.site) & (theirs.c.key == mine.c.key))
+            .join(v, (v.c.site == mine.c.site) & (v.c.key == mine.c.key) & (v.c.version == theirs.c.version))
+            .join(before, before.c.id == theirs.c.submission)
+            .join(word, word.c.key == theirs.c.file)
+            .where(mine.c.submission == submission, mine.c.version > 1, theirs.c.version == mine.c.version - 1)
+            .where(theirs.c.file != mine.c.file, v.c.deleted == 0)
+            .where(before.c.kind == "load", before.c.undone_by.is_(None))
+            .group_by(word.c.name)
+        )
+        return {row[0]: row[1] for row in self._db.execute(query)}
+
     def own(self, submission: int) -> list[int]:
         """Keys of the resources whose current version is this delivery's."""
         query = select(p.c.key).select_from(p.join(r, _CURRENT)).where(p.c.submission == submission)

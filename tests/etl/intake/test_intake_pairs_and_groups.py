@@ -61,9 +61,14 @@ def test_a_new_code_is_named_and_goes_on(read_text, good):
     assert got.value(0, "sex") == "3"
 
 
-@pytest.mark.parametrize("code", ["山田花子", "0901234567", "Yamada", "1234"])
+@pytest.mark.parametrize("code", ["山田花子", "0901234567", "Yamada", "1234", "H1234567", "HN12345"])
 def test_what_may_be_a_person_is_not_named_as_a_code(code):
     assert code not in code_for_message(code)
+
+
+@pytest.mark.parametrize("code", ["C62222", "C28554", "D34", "9", "T4"])
+def test_a_code_is_named(code):
+    assert code_for_message(code) == code
 
 
 def test_a_missing_code_is_filled_from_its_label_and_stays_absent_in_the_ledger(read_text, good):

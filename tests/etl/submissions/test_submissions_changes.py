@@ -272,3 +272,20 @@ def test_the_file_of_a_merge_is_shown_by_the_name_a_registry_keeps(tmp_path: Pat
     with pytest.raises(SubmissionError) as told:
         submissions.merge(tmp_path / "registry", "my_nci", path)
     assert "YAMADA" not in str(told.value.issues[0])
+
+
+def test_two_files_that_state_one_record_otherwise_are_told(tiny: Any) -> None:
+    tiny.cases(ONE, TWO, name="one.csv")
+    same = tiny.cases(ONE, name="two.csv")
+    assert [i.rule for i in same.issues] == [], "the same said twice is no contradiction"
+    other = tiny.cases("1 male 1951-01-02 sarcoma", name="three.csv")
+    (told,) = [i for i in other.issues if i.rule == "etl.stated-by-two"]
+    assert (told.count, told.facts["others"]) == (1, "one.csv") and tiny.issues() == ["etl.stated-by-two"]
+    assert [i.rule for i in tiny.cases("1 male 1951-01-02 sarcoma", name="three.csv").issues] == ["etl.stated-by-two"]
+    assert [i.rule for i in tiny.cases("1 male 1952-01-02 sarcoma", name="three.csv").issues] == []
+
+
+def test_a_correction_of_a_file_taken_back_contradicts_nobody(tiny: Any) -> None:
+    tiny.cases(ONE, name="one.csv")
+    submissions.take_back(tiny.data, 1)
+    assert [i.rule for i in tiny.cases("1 male 1951-01-02 sarcoma", name="two.csv").issues] == []

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,3 +106,23 @@ def test_a_quantity_is_its_number_and_unit_not_its_unit() -> None:
     assert row["age"] == "61 years"
     answer["valueQuantity"] = {"value": 0}
     assert response.rows(form(), {"item": [item]})[0]["age"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("valueReference", {"reference": "Patient/1"}),
+        ("valueAttachment", {"data": "aGk="}),
+        ("valueCoding", {"system": "urn:x"}),
+        ("valueString", ["a"]),
+    ],
+)
+def test_an_answer_that_no_cell_can_hold_is_told_and_counted(name: str, value: Any) -> None:
+    patient = [one("patient_id", {"valueString": "H1"}), one("sex", {name: value})]
+    resource = {"resourceType": "QuestionnaireResponse", "questionnaire": URL}
+    data = json.dumps(resource | {"item": [{"linkId": "part.patient", "item": patient}]}).encode()
+    ledger = Ledger(MODEL)
+    reading = read_delivery(Bytes(data), MODEL, ledger)
+    assert [r.values[MODEL.index["sex"]] for r in reading] == [""]
+    assert [i.rule for i in reading.issues if "sex" in i.place.field or i.rule == "etl.column-new"]
+    assert reading.counts.values == count_values(Bytes(data).open(), MODEL).values
