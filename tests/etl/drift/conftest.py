@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support_delivery import Bytes
 
 from masterkey_etl import loading
 from masterkey_etl.drift import Difference, Look, against
@@ -171,20 +172,6 @@ def encoded() -> Callable[..., bytes]:
     return written
 
 
-@dataclass
-class Held:
-    """A delivery out of memory."""
-
-    data: bytes
-    scratch: Path | None = None
-
-    def open(self) -> io.BytesIO:
-        return io.BytesIO(self.data)
-
-    def pseudonym(self, *key: str) -> str:
-        return f"p{len(''.join(key))}"
-
-
 @pytest.fixture(scope="session")
 def ward_model() -> SourceModel:
     return SourceModel.parse(MODEL)
@@ -193,7 +180,7 @@ def ward_model() -> SourceModel:
 @pytest.fixture(scope="session")
 def look_of(ward_model: SourceModel) -> Callable[[Rows], Look]:
     def run(rows: Rows) -> Look:
-        source = Held(written(rows))
+        source = Bytes(written(rows))
         return look(source, ward_model, Reading(source, ward_model, Ledger(ward_model)), source.pseudonym)
 
     return run

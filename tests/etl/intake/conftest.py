@@ -6,9 +6,9 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
+from support_delivery import Bytes
 
 from masterkey_etl.ledger import LedgerRow, balance
 from masterkey_etl.readers import Reading, count_values, read
@@ -41,20 +41,6 @@ columns:
 """
 HEADER = "患者.ID,性別,性別.名称.,年齢,転帰,転帰.名称.,受診日,レジメン,開始日,メモ"
 GOOD = "{pid},1,男,60,A,生存,2019/11/1,R1,2019/1/2,memo"
-
-
-@dataclass
-class Bytes:
-    """A delivery out of memory."""
-
-    data: bytes
-    scratch: Path | None = None
-
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
-
-    def pseudonym(self, *key: str) -> str:
-        return f"p{len(''.join(key))}"
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support_delivery import Bytes
 
 from masterkey_api.cli import main
 from masterkey_etl.readers import flat_json
@@ -24,19 +25,6 @@ MODEL = SourceModel.parse(
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=30)
 ROWS = st.lists(st.dictionaries(NAMES, TEXTS, min_size=1, max_size=5), min_size=1, max_size=6)
-
-
-class Bytes:
-    scratch: Path | None = None
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def open(self) -> io.BytesIO:
-        return io.BytesIO(self.data)
-
-    def pseudonym(self, *key: str) -> str:
-        return "p"
 
 
 @given(ROWS, st.sampled_from([None, 2]), st.booleans())

@@ -7,11 +7,12 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support_delivery import Bytes
 
 from masterkey_etl.concepts import Concepts
 from masterkey_etl.keys import Key, SiteKeys
@@ -170,18 +171,6 @@ def mapped(row: list[Cell], i: int) -> str:
 # -- the files
 
 
-@dataclass
-class File:
-    data: bytes
-    scratch: Path | None = None
-
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
-
-    def pseudonym(self, *key: str) -> str:
-        return "record"
-
-
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> CompiledMap:
     folder: Path = tmp_path_factory.mktemp("cells")
@@ -200,7 +189,7 @@ def ledger_of(compiled: CompiledMap, rows: list[list[str]]) -> dict[str, Counter
     """Read and map the file; the ledger must close."""
     data = "\n".join([",".join(c.header for c in compiled.model.columns), *map(",".join, rows), ""]).encode()
     place = Place("aa_site", "file.csv")
-    reading = read(File(data), compiled.model, place)
+    reading = read(Bytes(data), compiled.model, place)
     context = MapContext("aa_site", site_keys(), place, [])
     for _ in compiled.run(reading, context, reading.ledger):
         pass
@@ -278,7 +267,7 @@ def test_what_two_parts_make_alike_comes_from_the_rows_of_both(tmp_path: Path) -
     rows = [["P", *[""] * 5, drug, kind, *[""] * 3] for drug, kind in (("a", "1"), ("b", "1"), ("a", "2"))]
     data = "\n".join([",".join(c.header for c in model.columns), *map(",".join, rows), ""]).encode()
     place = Place("aa_site", "file.csv")
-    (record,) = read(File(data), model, place)
+    (record,) = read(Bytes(data), model, place)
     whole, parts, where = drugs.parted(record, MapContext("aa_site", site_keys(), place, []))
     assert [block for block, _ in whole] == ["patient"]
     assert [(r["valueString"], of) for (_, r), of in zip(parts, where, strict=True)] == [("a", (2, 4)), ("b", (3,))]

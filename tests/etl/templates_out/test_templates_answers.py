@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support_delivery import Bytes
 
 from masterkey_etl.ledger import Ledger
 from masterkey_etl.readers import count_values, read_delivery
@@ -40,19 +40,6 @@ RESPONSES = st.fixed_dictionaries(
         "item": st.lists(st.fixed_dictionaries({"linkId": GROUPS, "item": ITEMS}), max_size=4),
     }
 )
-
-
-class Bytes:
-    scratch: Path | None = None
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def open(self) -> io.BytesIO:
-        return io.BytesIO(self.data)
-
-    def pseudonym(self, *key: str) -> str:
-        return "p"
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import pytest
+from support_delivery import Bytes
 
 from masterkey_etl.ledger import Ledger, LedgerRow, balance
 from masterkey_etl.readers import RecordReading, count_values, read_delivery
@@ -77,20 +76,6 @@ columns:
 
 
 @dataclass
-class Memory:
-    """A delivery out of memory."""
-
-    data: bytes
-    scratch: Path | None = None
-
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
-
-    def pseudonym(self, *key: str) -> str:
-        return f"p{len(''.join(key))}"
-
-
-@dataclass
 class Tree:
     """What came out of one reading, and its balance."""
 
@@ -124,7 +109,7 @@ def run(data: bytes, model: SourceModel) -> Tree:
     """Read, count independently, close the ledger: it must balance whatever the input."""
     issues: list[Issue] = []
     ledger = Ledger(model, Place("jp_ncch", "tiny"))
-    reading = read_delivery(Memory(data), model, ledger, issues.append)
+    reading = read_delivery(Bytes(data), model, ledger, issues.append)
     records = list(reading)
     ledger.covered(range(len(model.columns)))
     independent = count_values(io.BytesIO(data), model)
